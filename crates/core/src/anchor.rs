@@ -235,6 +235,38 @@ impl AnchorKind {
         }
     }
 
+    /// The trust anchor of a federation, if it is one.
+    pub fn as_federation(&self) -> Option<&FederationAnchor> {
+        match self {
+            Self::Federation(federation) => Some(federation),
+            _ => None,
+        }
+    }
+
+    /// The issuer of tokens, if it is one.
+    pub fn as_issuer(&self) -> Option<&IssuerAnchor> {
+        match self {
+            Self::Issuer(issuer) => Some(issuer),
+            _ => None,
+        }
+    }
+
+    /// The identity provider of SAML, if it is one.
+    pub fn as_saml(&self) -> Option<&SamlAnchor> {
+        match self {
+            Self::Saml(provider) => Some(provider),
+            _ => None,
+        }
+    }
+
+    /// The bundle of a trust domain, if it is one.
+    pub fn as_trust_domain(&self) -> Option<&Bundle> {
+        match self {
+            Self::TrustDomain(bundle) => Some(bundle),
+            _ => None,
+        }
+    }
+
     /// That it is an issuer or a provider in quarantine, if it is.
     pub(crate) fn quarantine(&self) -> Option<Reason> {
         match self {

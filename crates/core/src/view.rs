@@ -23,16 +23,10 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub struct View {
     tenant: TenantId,
-    anchors: Vec<Arc<Anchor>>,
-    certificates: BTreeMap<CanonicalName, SameName>,
-    crls: Vec<Arc<Crl>>,
-    crls_by_issuer: BTreeMap<CanonicalName, Vec<Arc<Crl>>>,
-    /// The issuers of tokens, by each name that their tokens may carry.
-    issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
-    trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
-    /// Those that are in quarantine, which are few.
+    /// Shared by the views that differ in the rest only, which are made for one question each.
+    trusted: Arc<Trusted>,
+    /// The anchors that are in quarantine, which are few.
     quarantined: Vec<Arc<Anchor>>,
-    unusable: Vec<Unusable>,
     endings: Arc<Endings>,
     /// The status lists of tokens by their address, the newest first.
     status_lists: BTreeMap<String, Vec<Arc<StatusList>>>,
@@ -42,6 +36,19 @@ pub struct View {
     /// Certificates that may be brought, and are read already.
     read: Arc<[Arc<Certificate>]>,
     epoch: Digest,
+}
+
+/// What is trusted, as it was read, and where of it what is found.
+#[derive(Debug)]
+struct Trusted {
+    anchors: Vec<Arc<Anchor>>,
+    certificates: BTreeMap<CanonicalName, SameName>,
+    crls: Vec<Arc<Crl>>,
+    crls_by_issuer: BTreeMap<CanonicalName, Vec<Arc<Crl>>>,
+    /// The issuers of tokens, by each name that their tokens may carry.
+    issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
+    trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
+    unusable: Vec<Unusable>,
 }
 
 /// The canonical form of a distinguished name.
@@ -88,14 +95,16 @@ impl View {
         let crls: Vec<Arc<Crl>> = crls.into_iter().map(Arc::new).collect();
         Self {
             tenant,
-            certificates: index(&anchors),
-            issuers: index_issuers(&anchors),
-            trust_domains: index_trust_domains(&anchors),
             quarantined: quarantined(&anchors),
-            anchors,
-            crls_by_issuer: index_by_issuer(&crls),
-            crls,
-            unusable,
+            trusted: Arc::new(Trusted {
+                certificates: index(&anchors),
+                issuers: index_issuers(&anchors),
+                trust_domains: index_trust_domains(&anchors),
+                anchors,
+                crls_by_issuer: index_by_issuer(&crls),
+                crls,
+                unusable,
+            }),
             endings: Arc::default(),
             status_lists: BTreeMap::new(),
             introspected: Vec::new(),
@@ -264,32 +273,26 @@ impl View {
 
     /// The anchors, in the order of their document.
     pub fn anchors(&self) -> &[Arc<Anchor>] {
-        &self.anchors
+        &self.trusted.anchors
     }
 
     /// Whether there is any certificate at which a path may end.
     pub(crate) fn has_certificates(&self) -> bool {
-        !self.certificates.is_empty()
+        !self.trusted.certificates.is_empty()
     }
 
     /// Whether any of them is an anchor of its own, not of the bundle of a trust domain.
     pub(crate) fn has_certificates_of_any_name(&self) -> bool {
-        self.anchors
+        self.trusted
+            .anchors
             .iter()
             .any(|anchor| matches!(anchor.kind, AnchorKind::Certificate(_)))
     }
 
     /// The bundles of trust domains.
     pub(crate) fn bundles(&self) -> impl Iterator<Item = &Bundle> {
-        self.anchors.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::TrustDomain(bundle) => Some(bundle),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_) => None,
-        })
+        let anchors = self.trusted.anchors.iter();
+        anchors.filter_map(|anchor| anchor.kind.as_trust_domain())
     }
 
     /// The issuers of tokens that are called `name`, in the order of their document.
@@ -297,24 +300,17 @@ impl View {
         &self,
         name: &str,
     ) -> impl Iterator<Item = (&Arc<Anchor>, &IssuerAnchor)> {
-        let named = self.issuers.get(name).map_or(&[][..], Vec::as_slice);
-        named.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => Some((anchor, issuer)),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_)
-            | AnchorKind::TrustDomain(_) => None,
-        })
+        let named = self.trusted.issuers.get(name);
+        let named = named.map_or(&[][..], Vec::as_slice);
+        named
+            .iter()
+            .filter_map(|anchor| Some((anchor, anchor.kind.as_issuer()?)))
     }
 
     /// The trust anchors of federations, in the order of their document.
     fn federations(&self) -> impl Iterator<Item = (&Arc<Anchor>, &FederationAnchor)> {
-        self.anchors.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Federation(federation) => Some((anchor, federation)),
-            _ => None,
-        })
+        let anchors = self.trusted.anchors.iter();
+        anchors.filter_map(|anchor| Some((anchor, anchor.kind.as_federation()?)))
     }
 
     /// Those that are called `name`.
@@ -337,14 +333,9 @@ impl View {
         &self,
         name: &str,
     ) -> impl Iterator<Item = (&Arc<Anchor>, &SamlAnchor)> {
-        self.anchors
-            .iter()
-            .filter_map(move |anchor| match &anchor.kind {
-                AnchorKind::Saml(provider) if provider.entity_id() == name => {
-                    Some((anchor, provider))
-                }
-                _ => None,
-            })
+        let anchors = self.trusted.anchors.iter();
+        let providers = anchors.filter_map(|anchor| Some((anchor, anchor.kind.as_saml()?)));
+        providers.filter(move |(_, provider)| provider.entity_id() == name)
     }
 
     /// The bundles of one trust domain, in the order of their document.
@@ -352,17 +343,11 @@ impl View {
         &self,
         trust_domain: &TrustDomain,
     ) -> impl Iterator<Item = (&Arc<Anchor>, &Bundle)> {
-        let named = self.trust_domains.get(trust_domain);
+        let named = self.trusted.trust_domains.get(trust_domain);
         let named = named.map_or(&[][..], Vec::as_slice);
-        named.iter().filter_map(|anchor| match &anchor.kind {
-            AnchorKind::TrustDomain(bundle) => Some((anchor, bundle)),
-            AnchorKind::ApiKey(_)
-            | AnchorKind::Certificate(_)
-            | AnchorKind::Federation(_)
-            | AnchorKind::Issuer(_)
-            | AnchorKind::Saml(_)
-            | AnchorKind::Ssh(_) => None,
-        })
+        named
+            .iter()
+            .filter_map(|anchor| Some((anchor, anchor.kind.as_trust_domain()?)))
     }
 
     /// The anchor certificates with this subject, those whose key identifier is `key_id` first.
@@ -373,7 +358,7 @@ impl View {
         key_id: Option<&[u8]>,
     ) -> Vec<&AnchorCertificate> {
         const OTHERS: usize = 64;
-        let Some(same) = self.certificates.get(subject.canonical()) else {
+        let Some(same) = self.trusted.certificates.get(subject.canonical()) else {
             return Vec::new();
         };
         let Some(fitting) = key_id.and_then(|id| same.by_key_id.get(id)) else {
@@ -401,12 +386,13 @@ impl View {
 
     /// The revocation lists.
     pub fn crls(&self) -> &[Arc<Crl>] {
-        &self.crls
+        &self.trusted.crls
     }
 
     /// The revocation lists that name `issuer` as theirs, in the order of their document.
     pub(crate) fn crls_of(&self, issuer: &DistinguishedName) -> &[Arc<Crl>] {
-        self.crls_by_issuer
+        self.trusted
+            .crls_by_issuer
             .get(issuer.canonical())
             .map_or(&[], Vec::as_slice)
     }
@@ -423,7 +409,7 @@ impl View {
 
     /// What could not be read.
     pub fn unusable(&self) -> &[Unusable] {
-        &self.unusable
+        &self.trusted.unusable
     }
 
     /// The digest of its content.
@@ -441,10 +427,8 @@ fn quarantined(anchors: &[Arc<Anchor>]) -> Vec<Arc<Anchor>> {
 fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> {
     let mut index: BTreeMap<String, Vec<Arc<Anchor>>> = BTreeMap::new();
     for anchor in anchors {
-        let AnchorKind::Issuer(issuer) = &anchor.kind else {
-            continue;
-        };
-        for name in issuer.names() {
+        let names = anchor.kind.as_issuer().map(IssuerAnchor::names);
+        for name in names.into_iter().flatten() {
             let same = index.entry(name.to_owned()).or_default();
             same.push(Arc::clone(anchor));
         }
@@ -455,7 +439,7 @@ fn index_issuers(anchors: &[Arc<Anchor>]) -> BTreeMap<String, Vec<Arc<Anchor>>> 
 fn index_trust_domains(anchors: &[Arc<Anchor>]) -> BTreeMap<TrustDomain, Vec<Arc<Anchor>>> {
     let mut index: BTreeMap<TrustDomain, Vec<Arc<Anchor>>> = BTreeMap::new();
     for anchor in anchors {
-        if let AnchorKind::TrustDomain(bundle) = &anchor.kind {
+        if let Some(bundle) = anchor.kind.as_trust_domain() {
             let same = index.entry(bundle.trust_domain.clone()).or_default();
             same.push(Arc::clone(anchor));
         }

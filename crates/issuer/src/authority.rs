@@ -25,7 +25,7 @@ use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
 use crate::life_cycle::LifeCycle;
-use crate::lint::{Throwaway, ask, view_of_roots};
+use crate::lint::{Throwaway, ask, question, view_of_roots};
 use crate::profile::check_dns_name;
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer, SigningKind};
@@ -551,15 +551,14 @@ impl private::Draft for AuthorityDraft {
             Vec::new(),
         );
         let presented = std::iter::once(leaf).chain(chain).collect();
-        ask(
+        let question = question(
             Credential::X509(presented),
             &id,
             Context::default(),
-            Purpose::Any,
             self.now,
             &view,
-            &throwaway,
-        )
+        );
+        ask(&question, &view, &throwaway)
     }
 }
 

@@ -7,15 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
-use avouch_core::budget::Budget;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::{KeyKind, Verifier};
-use avouch_core::decide;
 use avouch_core::id::{Digest, SpiffeId, TrustDomain, hex};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 
 use crate::BACKDATE;
@@ -23,7 +20,7 @@ use crate::authority::X509Authority;
 use crate::certificate::{Content, assemble, component_extensions};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
-use crate::lint::anchor;
+use crate::lint::{anchor, ask};
 use crate::profile::{Lifetime, check_dns_name};
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer};
@@ -412,13 +409,7 @@ impl private::Draft for ComponentDraft {
 
     fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
         let question = self.question(self.chain(signature)?);
-        match decide(&question, &self.view, crypto, &mut Budget::default()) {
-            Verdict::Accept(_) => Ok(()),
-            Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
-            Verdict::Undetermined(_) => {
-                Err(Fault::Bug("the core lacks a fact about what we issue").into())
-            }
-        }
+        ask(&question, &self.view, crypto)
     }
 }
 

@@ -185,9 +185,37 @@ impl LifeCycle {
     ///
     /// `issue.authority_state`, `issue.authority_expired`.
     pub fn check_may_sign(&self, authority: &str, now: Time) -> Result<(), Reason> {
-        if self.state != State::Active {
-            return Err(self.refuse("sign", authority));
+        match self.state {
+            State::Active => self.check_not_expired(authority, now),
+            State::Requested
+            | State::Prepared
+            | State::Retired
+            | State::Tainted
+            | State::Revoked => Err(self.refuse("sign", authority)),
         }
+    }
+
+    /// Whether it may say now what became of what it signed, which is the `action`: also one that signs
+    /// nothing new any more.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state`, `issue.authority_expired`.
+    pub fn check_may_answer(
+        &self,
+        action: &'static str,
+        authority: &str,
+        now: Time,
+    ) -> Result<(), Reason> {
+        match self.state {
+            State::Prepared | State::Active | State::Retired | State::Tainted => {
+                self.check_not_expired(authority, now)
+            }
+            State::Requested | State::Revoked => Err(self.refuse(action, authority)),
+        }
+    }
+
+    fn check_not_expired(&self, authority: &str, now: Time) -> Result<(), Reason> {
         if now > self.not_after {
             return Err(Reason::IssueAuthorityExpired {
                 authority: authority.to_owned(),

@@ -137,29 +137,35 @@ pub(crate) fn anchor(tenant: &TenantId, trust_domain: &TrustDomain, kind: Anchor
     }
 }
 
-/// Asks the core whether `credential` shows that its holder is `id`, for `purpose`, and to one who
-/// knows `context` of it.
-pub(crate) fn ask(
+/// Whether `credential` shows now, to one who knows `context` of it, that its holder is `id`: for any
+/// purpose, unless whoever asks says which.
+pub(crate) fn question(
     credential: Credential,
     id: &SpiffeId,
     context: Context,
-    purpose: Purpose,
     now: Time,
     view: &View,
-    crypto: &dyn Verifier,
-) -> Result<(), NotIssued> {
-    let question = Question {
+) -> Question {
+    Question {
         tenant: view.tenant().clone(),
         credential,
         profile: Profile::Spiffe,
-        purpose,
+        purpose: Purpose::Any,
         now,
         context: Context {
             expected: vec![ExpectedName::Spiffe(id.clone())],
             ..context
         },
-    };
-    match decide(&question, view, crypto, &mut Budget::default()) {
+    }
+}
+
+/// Asks the core.
+pub(crate) fn ask(
+    question: &Question,
+    view: &View,
+    crypto: &dyn Verifier,
+) -> Result<(), NotIssued> {
+    match decide(question, view, crypto, &mut Budget::default()) {
         Verdict::Accept(_) => Ok(()),
         Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
         Verdict::Undetermined(_) => {

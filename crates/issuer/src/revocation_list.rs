@@ -6,7 +6,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::x509::Crl;
 use avouch_core::crypto::Verifier;
 use avouch_core::id::{Digest, SpiffeId, hex};
-use avouch_core::question::{Context, Purpose};
+use avouch_core::question::Context;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
@@ -14,8 +14,7 @@ use crate::authority::{X509Authority, sample_leaf};
 use crate::certificate::{ListContent, ListEntry, assemble};
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
-use crate::life_cycle::State;
-use crate::lint::{Throwaway, ask, view_of_roots};
+use crate::lint::{Throwaway, ask, question, view_of_roots};
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
@@ -91,17 +90,7 @@ impl X509Authority {
         random: &dyn Random,
     ) -> Result<Prepared<RevocationListDraft>, NotIssued> {
         let life = self.life();
-        if matches!(life.state(), State::Requested | State::Revoked) {
-            return Err(life.refuse("sign a revocation list", self.id()).into());
-        }
-        if now > life.not_after() {
-            return Err(Reason::IssueAuthorityExpired {
-                authority: self.id().to_owned(),
-                not_after: life.not_after(),
-                at: now,
-            }
-            .into());
-        }
+        life.check_may_answer("sign a revocation list", self.id(), now)?;
         let next_update = now.plus(i64::from(lifetime));
         let entries: Option<Vec<ListEntry>> = revoked.iter().map(ListEntry::of).collect();
         let message = ListContent {
@@ -172,16 +161,8 @@ impl RevocationListDraft {
         let root = [Arc::clone(authority.root())];
         let lists = vec![list.clone()];
         let view = view_of_roots(authority.tenant(), authority.trust_domain(), &root, lists);
-        let credential = Credential::X509(chain);
-        ask(
-            credential,
-            &id,
-            Context::default(),
-            Purpose::Any,
-            now,
-            &view,
-            &throwaway,
-        )
+        let question = question(Credential::X509(chain), &id, Context::default(), now, &view);
+        ask(&question, &view, &throwaway)
     }
 }
 

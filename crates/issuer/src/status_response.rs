@@ -11,7 +11,6 @@ use avouch_core::credential::x509::{
 };
 use avouch_core::crypto::{PublicKey, Verifier};
 use avouch_core::id::{Digest, SpiffeId, hex};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
 use der::asn1::OctetString;
@@ -24,7 +23,6 @@ use crate::authority::X509Authority;
 use crate::certificate::assemble;
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
-use crate::life_cycle::State;
 use crate::random::{Random, serial_number};
 use crate::signer::{Signature, Signer};
 use crate::stages::{Draft, Prepared, private};
@@ -119,17 +117,7 @@ impl X509Authority {
         random: &dyn Random,
     ) -> Result<Prepared<StatusResponseDraft>, NotIssued> {
         let life = self.life();
-        if matches!(life.state(), State::Requested | State::Revoked) {
-            return Err(life.refuse("answer for certificates", self.id()).into());
-        }
-        if now > life.not_after() {
-            return Err(Reason::IssueAuthorityExpired {
-                authority: self.id().to_owned(),
-                not_after: life.not_after(),
-                at: now,
-            }
-            .into());
-        }
+        life.check_may_answer("answer for certificates", self.id(), now)?;
         if !answers
             .iter()
             .all(|(id, _)| is_issued_by(id, self.certificate()))

@@ -9,7 +9,7 @@ use avouch_core::credential::Credential;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::crypto::{KeyKind, Verifier};
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain};
-use avouch_core::question::{Context, Holder, Purpose};
+use avouch_core::question::{Context, Holder};
 use avouch_core::reason::Reason;
 use avouch_core::signal::TYPE;
 use avouch_core::time::Time;
@@ -24,7 +24,7 @@ use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
 use crate::life_cycle::LifeCycle;
-use crate::lint::{Throwaway, anchor, ask};
+use crate::lint::{Throwaway, anchor, ask, question};
 use crate::profile::{JwtProfile, WitProfile, check_id};
 use crate::random::{Random, token_id};
 use crate::signer::{Signature, Signer, SigningKind};
@@ -530,15 +530,8 @@ impl private::Draft for JwtDraft {
         let parts = &self.parts;
         let credential = Credential::Jwt(parts.token(signature));
         let (id, view) = (&parts.intent.subject, &parts.authority.view);
-        ask(
-            credential,
-            id,
-            self.context.clone(),
-            Purpose::Any,
-            parts.now,
-            view,
-            crypto,
-        )
+        let question = question(credential, id, self.context.clone(), parts.now, view);
+        ask(&question, view, crypto)
     }
 }
 
@@ -672,15 +665,8 @@ impl private::Draft for WitDraft {
             audiences: vec!["lint".to_owned()],
             ..Context::default()
         };
-        ask(
-            credential,
-            id,
-            context,
-            Purpose::Any,
-            parts.now,
-            view,
-            &holder,
-        )
+        let question = question(credential, id, context, parts.now, view);
+        ask(&question, view, &holder)
     }
 }
 

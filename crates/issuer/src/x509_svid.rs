@@ -5,7 +5,7 @@ use std::sync::Arc;
 use avouch_core::credential::Credential;
 use avouch_core::crypto::Verifier;
 use avouch_core::id::{Digest, SpiffeId, hex};
-use avouch_core::question::Context;
+use avouch_core::question::{Context, Question};
 use avouch_core::time::Time;
 use x509_cert::ext::Extension;
 
@@ -17,7 +17,7 @@ use crate::certificate::{
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::key::PublicHalf;
-use crate::lint::ask;
+use crate::lint::{ask, question};
 use crate::profile::{X509Profile, check_dns_name, check_id};
 use crate::random::{Mark, Random, serial_number};
 use crate::signer::{Signature, Signer};
@@ -190,16 +190,12 @@ impl private::Draft for X509Draft {
 
     fn judge(&self, signature: &Signature, crypto: &dyn Verifier) -> Result<(), NotIssued> {
         let credential = Credential::X509(self.chain(signature)?);
-        let id = &self.intent.subject;
-        ask(
-            credential,
-            id,
-            Context::default(),
-            self.authority.leaf_purpose(),
-            self.now,
-            self.authority.view(),
-            crypto,
-        )
+        let (view, context) = (self.authority.view(), Context::default());
+        let question = Question {
+            purpose: self.authority.leaf_purpose(),
+            ..question(credential, &self.intent.subject, context, self.now, view)
+        };
+        ask(&question, view, crypto)
     }
 }
 

@@ -10,7 +10,7 @@ use avouch_core::reason::Reason;
 use avouch_store::Conflict;
 
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
 
@@ -191,10 +191,7 @@ impl Plane {
         noun: Noun,
     ) -> Result<Arc<Tenant>, Refused> {
         let unknown = || match self.check_store_for(tenant) {
-            Ok(()) => Refused::from(Reason::IssueObjectUnknown {
-                object: "tenant",
-                name: tenant.chars().take(64).collect(),
-            }),
+            Ok(()) => Refused::from(unknown("tenant", tenant)),
             Err(fault) => fault.into(),
         };
         let found = match self.tenant_named(tenant) {

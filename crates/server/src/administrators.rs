@@ -11,7 +11,7 @@ use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKi
 
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed, unknown};
 use crate::given_already::Giver;
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::tenant::Tenant;
@@ -178,12 +178,7 @@ impl Plane {
         subject: SpiffeId,
         role: &str,
     ) -> Result<(AdminRecord, Vec<Giver>), Refused> {
-        let id = AdminId::parse(name).ok_or_else(|| {
-            malformed(
-                "name",
-                "a name is 1 to 128 letters, digits, `.`, `_` and `-`",
-            )
-        })?;
+        let id = AdminId::parse(name).ok_or_else(|| misnamed("administrator", "name"))?;
         let role = Role::parse(role).ok_or_else(|| {
             let all: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
             malformed("role", &format!("must be one of {}", all.join(", ")))
@@ -227,10 +222,7 @@ impl Plane {
     ) -> Result<(), Refused> {
         let id = AdminId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.admins.contains_key(id)));
-        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "administrator",
-            name: name.chars().take(128).collect(),
-        })?;
+        let id = there.ok_or_else(|| unknown("administrator", name))?;
         self.change_admins(caller, tenant, &id, None)
     }
 
@@ -311,11 +303,7 @@ impl Plane {
         if self.with_all_above(tenant).any(owns) {
             return Ok(());
         }
-        Err(Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: trust_domain.to_string(),
-        }
-        .into())
+        Err(unknown("trust domain", trust_domain.as_str()).into())
     }
 }
 

@@ -10,7 +10,7 @@ use avouch_store::{AnchorId, AnchorRecord, Change, Key, Object};
 use serde_json::{Value, json};
 
 use crate::administrators::Superiors;
-use crate::fault::Refused;
+use crate::fault::{Refused, misnamed, unknown};
 use crate::federation;
 use crate::issuers::saving;
 use crate::plane::Plane;
@@ -77,11 +77,7 @@ impl Plane {
         name: &str,
         document: &Value,
     ) -> Result<AnchorRecord, Refused> {
-        let id = AnchorId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "anchor",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = AnchorId::parse(name).ok_or_else(|| misnamed("anchor", "name"))?;
         if federation::keeps(&id) {
             return Err(kept(&id).into());
         }
@@ -164,10 +160,7 @@ impl Plane {
     pub fn remove_anchor(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let id = AnchorId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.anchors.contains_key(id)));
-        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "anchor",
-            name: name.chars().take(128).collect(),
-        })?;
+        let id = there.ok_or_else(|| unknown("anchor", name))?;
         if federation::keeps(&id) {
             return Err(kept(&id).into());
         }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use avouch_api::grpc::node::Bundle;
 use avouch_core::id::TrustDomain;
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
 
@@ -25,11 +24,7 @@ impl Plane {
     ) -> Result<Value, Refused> {
         let held = tenant.held();
         if !held.snapshot.trust_domains.contains_key(trust_domain) {
-            return Err(Reason::IssueObjectUnknown {
-                object: "trust domain",
-                name: trust_domain.to_string(),
-            }
-            .into());
+            return Err(unknown("trust domain", trust_domain.as_str()).into());
         }
         Ok(self.own_bundle(&held, trust_domain)?)
     }

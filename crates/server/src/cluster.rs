@@ -17,7 +17,7 @@ use avouch_issuer::stages::{Prepared, issue_one, record_with};
 use avouch_store::{AuthorityUse, JoinTokenId, JoinTokenRecord};
 use zeroize::Zeroizing;
 
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::issuing::StoreLog;
 use crate::nodes::tokens::{Standing, kept, node_named, standing, used_up};
 use crate::plane::Plane;
@@ -281,10 +281,7 @@ fn cluster_domain(
         let cluster = records.filter(|record| record.used_for == AuthorityUse::Cluster);
         cluster.map(|record| record.trust_domain.clone()).collect()
     });
-    let unknown = |name: &str| Reason::IssueObjectUnknown {
-        object: "intermediate for a cluster",
-        name: name.chars().take(256).collect(),
-    };
+    let unknown = |name: &str| unknown("intermediate for a cluster", name);
     if let Some(named) = named {
         let found = domains.contains(named).then(|| named.clone());
         return found.ok_or_else(|| unknown(named.as_str()));

@@ -11,7 +11,7 @@ use avouch_issuer::random::Random;
 use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Selector, Snapshot};
 
 use crate::dry_run;
-use crate::fault::Refused;
+use crate::fault::{Refused, misnamed, unknown};
 use crate::grants::{check_identity, check_name};
 use crate::issuing::Answers;
 use crate::plane::{Plane, RESERVED};
@@ -161,9 +161,7 @@ impl Plane {
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let name = match &draft.id {
-                Some(id) => EntryId::parse(id).ok_or_else(|| {
-                    malformed("id", "a name is 1 to 128 letters, digits, `.`, `_` and `-`")
-                }),
+                Some(id) => EntryId::parse(id).ok_or_else(|| misnamed("registration entry", "id")),
                 None => Ok(self.new_entry_id()?),
             };
             let answer = tenant.read(|snapshot| {
@@ -200,10 +198,7 @@ impl Plane {
         let found = names.iter().map(|name| {
             let id = EntryId::parse(name);
             let there = id.filter(|id| tenant.read(|snapshot| snapshot.entries.contains_key(id)));
-            there.ok_or_else(|| Reason::IssueObjectUnknown {
-                object: "registration entry",
-                name: name.chars().take(128).collect(),
-            })
+            there.ok_or_else(|| unknown("registration entry", name))
         });
         let answers: Answers<EntryId> = found.collect();
         let changes: Vec<Change> = answers

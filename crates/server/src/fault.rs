@@ -3,10 +3,13 @@
 use avouch_core::id::TenantId;
 use avouch_core::reason::Reason;
 use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
-use avouch_store::Conflict;
 use avouch_store::keyring::KeyringFault;
+use avouch_store::{Conflict, NAME_IN_WORDS};
 
 use crate::quotas::Bounded;
+
+/// The most letters of a name that is not there which are shown: as many as the longest that could be.
+const NAME_SHOWN: usize = 256;
 
 /// Our own side failed: the disk, the database, the network.
 #[derive(Debug, thiserror::Error)]
@@ -200,14 +203,8 @@ impl From<avouch_store::Fault> for Refused {
 impl From<Conflict> for Refused {
     fn from(conflict: Conflict) -> Self {
         let reason = match conflict {
-            Conflict::UnknownTenant(tenant) => Reason::IssueObjectUnknown {
-                object: "tenant",
-                name: tenant.to_string(),
-            },
-            Conflict::UnknownTrustDomain(name) => Reason::IssueObjectUnknown {
-                object: "trust domain",
-                name: name.to_string(),
-            },
+            Conflict::UnknownTenant(tenant) => unknown("tenant", tenant.as_str()),
+            Conflict::UnknownTrustDomain(name) => unknown("trust domain", name.as_str()),
             Conflict::Full { kind, most } => Reason::IssueQuota {
                 what: Bounded::of(kind).name(),
                 most,
@@ -245,5 +242,23 @@ impl From<avouch_issuer::fault::Fault> for Refused {
 impl From<KeyringFault> for Refused {
     fn from(fault: KeyringFault) -> Self {
         Self::Fault(fault.into())
+    }
+}
+
+/// The refusal for what is not there, or is another's. Whoever asks chooses the name, so it is not
+/// repeated whole, however long.
+pub(crate) fn unknown(object: &'static str, name: &str) -> Reason {
+    Reason::IssueObjectUnknown {
+        object,
+        name: name.chars().take(NAME_SHOWN).collect(),
+    }
+}
+
+/// The refusal for a `member` of an object that is to be a name and cannot be one.
+pub(crate) fn misnamed(object: &'static str, member: &str) -> Reason {
+    Reason::IssueObjectMalformed {
+        object,
+        member: member.to_owned(),
+        detail: NAME_IN_WORDS.to_owned(),
     }
 }

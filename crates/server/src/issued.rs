@@ -2,11 +2,10 @@
 //! an identity, an entry or a node.
 
 use avouch_core::id::SpiffeId;
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::{CredentialKind, EntryId, IntentId, IntentRow};
 
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -112,11 +111,7 @@ impl Plane {
                 return Ok(found);
             }
         }
-        Err(Reason::IssueObjectUnknown {
-            object: "credential on record, with the serial number",
-            name: serial.chars().take(128).collect(),
-        }
-        .into())
+        Err(unknown("credential on record, with the serial number", serial).into())
     }
 
     /// What was issued, the first first, and the place from which there is more.

@@ -16,7 +16,7 @@ use avouch_issuer::token::{JwtRequest, TokenKind, TokenSvid, WitRequest};
 use avouch_issuer::x509_svid::{X509Request, X509Svid};
 use avouch_store::{AuthorityId, AuthorityUse, Entry, EntryId, IntentId, IntentRow};
 
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::grants::{Granted, node_facts};
 use crate::issuance_log;
 use crate::nodes::Admitted;
@@ -362,13 +362,7 @@ impl Plane {
         let id = TenantId::parse(tenant).filter(|id| self.is_below(id, node.tenant.id()));
         let found = id.map(|id| self.tenant(&id)).transpose()?.flatten();
         let served = found.filter(|found| self.is_at_or_below(found, node.tenant.id()));
-        served.ok_or_else(|| {
-            Reason::IssueObjectUnknown {
-                object: "tenant",
-                name: tenant.chars().take(64).collect(),
-            }
-            .into()
-        })
+        served.ok_or_else(|| unknown("tenant", tenant).into())
     }
 
     fn is_at_or_below(&self, tenant: &Arc<Tenant>, top: &TenantId) -> bool {
@@ -388,10 +382,7 @@ impl Plane {
             .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
         let entry = found
             .filter(|entry| node.serves(entry) && workloads.admit(&entry.selectors))
-            .ok_or_else(|| Reason::IssueObjectUnknown {
-                object: "registration entry",
-                name: name.chars().take(128).collect(),
-            })?;
+            .ok_or_else(|| unknown("registration entry", name))?;
         match entry.extras.expires {
             Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
                 entry: entry.id.to_string(),

@@ -23,7 +23,7 @@ use avouch_store::{
 };
 
 use crate::authority_record::{self, NameBounds, in_state, life_of};
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::{KnownTenant, Plane};
 use crate::revocations::{CA_COMPROMISE, with_revoked};
 use crate::tenant::Tenant;
@@ -469,13 +469,7 @@ impl<'a> Draft<'a> {
 pub(crate) fn authority(tenant: &Tenant, id: &str) -> Result<AuthorityRecord, Refused> {
     let found = AuthorityId::parse(id)
         .and_then(|id| tenant.read(|snapshot| snapshot.authorities.get(&id).cloned()));
-    found.ok_or_else(|| {
-        Reason::IssueObjectUnknown {
-            object: "authority",
-            name: id.chars().take(128).collect(),
-        }
-        .into()
-    })
+    found.ok_or_else(|| unknown("authority", id).into())
 }
 
 /// The intermediates that a root has signed.

@@ -18,7 +18,7 @@ use avouch_store::{
 };
 use serde_json::{Value, json};
 
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
 
@@ -216,11 +216,7 @@ impl Plane {
                 && (is_named("name") || is_named("was") || is_named("is"))
         });
         if keys.is_empty() {
-            return Err(Reason::IssueObjectUnknown {
-                object: "name",
-                name: name.chars().take(256).collect(),
-            }
-            .into());
+            return Err(unknown("name", name).into());
         }
         self.apply(tenant, &keys)?;
         Ok(())

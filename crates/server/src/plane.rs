@@ -1,5 +1,6 @@
 //! All tenants of the deployment behind one door, those that are used in memory.
 
+mod changing;
 mod following;
 mod forgetting;
 mod known;
@@ -10,19 +11,17 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::SystemRandom;
 use avouch_store::keyring::RootKey;
 use avouch_store::{
-    AdminId, AdminRecord, Change, Conflict, IntentRow, Object, Operator, Sequence, SingleUse,
-    Store, TenantKind, TenantRecord, TrustDomainRecord, Upstream, Used,
+    AdminId, AdminRecord, Change, Conflict, Object, Operator, Sequence, Store, TenantKind,
+    TenantRecord, TrustDomainRecord, Upstream,
 };
 
 use crate::access::Role;
@@ -32,15 +31,13 @@ use crate::counters::Counters;
 use crate::currency::Currency;
 use crate::decisions::Decisions;
 use crate::egress::Egresses;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed};
 use crate::federation::States;
 use crate::fetch::Fetcher;
 use crate::introspection::Asking;
-use crate::issuance_log;
 use crate::issuers::Refreshing;
 use crate::nodes::{Known, Presences, RefusedNodes, ToldOfRefused};
 use crate::quotas::Bounded;
-use crate::reach::Concerned;
 use crate::services::ServiceUses;
 use crate::settings::Settings;
 use crate::sharing::{self, Sharing};
@@ -49,17 +46,14 @@ use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
 use crate::turned_away::TurnedAway;
+use following::LookedAgain;
 pub(crate) use known::KnownTenant;
-use known::Names;
 pub(crate) use readings::Readings;
 pub(crate) use sketch::Life;
 pub use sketch::Listed;
 
 /// Where the deployment sees all of its tenants, and nowhere else.
 pub(crate) const OPERATOR: Operator = Operator::of_this_deployment();
-
-/// How often a change is worked out anew because another server was faster.
-const MOST_ATTEMPTS: usize = 32;
 
 /// The head of paths that are kept for nodes, servers and operators of Avouch itself.
 pub const RESERVED: &str = "avouch";
@@ -103,8 +97,7 @@ pub struct Plane {
     pub(crate) service_uses: ServiceUses,
     pub(crate) decisions: Decisions,
     pub(crate) looked_through: LookedThrough,
-    /// When the store was asked last on behalf of a node that would be refused otherwise.
-    looked_again: AtomicI64,
+    looked_again: LookedAgain,
 }
 
 #[derive(Default)]
@@ -171,7 +164,7 @@ impl Plane {
             service_uses: ServiceUses::default(),
             decisions: Decisions::default(),
             looked_through: LookedThrough::default(),
-            looked_again: AtomicI64::new(i64::MIN / 2),
+            looked_again: LookedAgain::default(),
             store,
             root_key,
             settings,
@@ -354,11 +347,7 @@ impl Plane {
         subject: SpiffeId,
         role: Role,
     ) -> Result<AdminRecord, Refused> {
-        let id = AdminId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "administrator",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = AdminId::parse(name).ok_or_else(|| misnamed("administrator", "name"))?;
         let there = tenant.read(|snapshot| snapshot.admins.get(&id).cloned());
         if let Some(there) = there
             && there.subject == subject
@@ -374,222 +363,6 @@ impl Plane {
         };
         self.apply(tenant, &[Change::Put(Object::Admin(record.clone()))])?;
         Ok(record)
-    }
-
-    /// Stores changes, and shows them once they are durable.
-    pub(crate) fn apply(
-        &self,
-        tenant: &Arc<Tenant>,
-        changes: &[Change],
-    ) -> Result<Sequence, Refused> {
-        let changes = signals::with_notices(self, tenant, changes)?;
-        // Of another that has the name by now nothing is changed.
-        let held = tenant.read(|snapshot| snapshot.sequence);
-        let stored = |store: &dyn Store| store.apply_held(tenant.id(), held, &changes);
-        self.change(tenant, &changes, stored)
-    }
-
-    /// Stores changes if nothing has changed since `at`.
-    pub(crate) fn apply_at(
-        &self,
-        tenant: &Arc<Tenant>,
-        at: Sequence,
-        changes: &[Change],
-    ) -> Result<Sequence, Refused> {
-        let changes = signals::with_notices(self, tenant, changes)?;
-        let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
-        let within = self.bounds_of(tenant, &changes);
-        let stored = |store: &dyn Store| {
-            issuance_log::store(store, tenant, at, &changes, &decisions, &within)
-        };
-        self.change(tenant, &changes, stored)
-    }
-
-    /// Uses what may be used once, and says of each whether this was the first time.
-    pub(crate) fn use_once(
-        &self,
-        tenant: &Tenant,
-        uses: &[SingleUse],
-    ) -> Result<Vec<Used>, avouch_store::Fault> {
-        let held = tenant.read(|snapshot| snapshot.sequence);
-        self.store.use_and_record_held(tenant.id(), held, uses, &[])
-    }
-
-    /// Makes a change that is worked out from what is held, which should be quick. Nothing else of the
-    /// tenant is stored from here meanwhile, so only another server can be faster; then it is worked
-    /// out anew. Where nothing is to be changed, nothing is.
-    pub(crate) fn settle<T>(
-        &self,
-        tenant: &Arc<Tenant>,
-        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
-    ) -> Result<T, Refused> {
-        self.settle_and_record(tenant, &[], worked_out)
-    }
-
-    /// As [`Plane::settle`], with intents on record in the same commit: neither is there alone.
-    pub(crate) fn settle_and_record<T>(
-        &self,
-        tenant: &Arc<Tenant>,
-        intents: &[IntentRow],
-        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
-    ) -> Result<T, Refused> {
-        let settled = self.settle_all(tenant, &[], intents, worked_out);
-        settled.map(|(done, _)| done)
-    }
-
-    /// As [`Plane::settle`], using what may be used once in the same commit: if anything of it was used
-    /// before, nothing is changed.
-    pub(crate) fn settle_and_use<T>(
-        &self,
-        tenant: &Arc<Tenant>,
-        uses: &[SingleUse],
-        worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
-    ) -> Result<(T, Vec<Used>), Refused> {
-        self.settle_all(tenant, uses, &[], worked_out)
-    }
-
-    fn settle_all<T>(
-        &self,
-        tenant: &Arc<Tenant>,
-        uses: &[SingleUse],
-        intents: &[IntentRow],
-        mut worked_out: impl FnMut() -> Result<(T, Vec<Change>), Refused>,
-    ) -> Result<(T, Vec<Used>), Refused> {
-        let detail = "the tenant changes too fast".to_owned();
-        let mut conflict = Refused::from(Reason::IssueConflict { detail });
-        for _ in 0..MOST_ATTEMPTS {
-            let changing = tenant.changing();
-            let at = tenant.read(|snapshot| snapshot.sequence);
-            let (done, changes) = worked_out()?;
-            if changes.is_empty() && intents.is_empty() && uses.is_empty() {
-                return Ok((done, Vec::new()));
-            }
-            let changes = signals::with_notices(self, tenant, &changes)?;
-            let mut decisions = issuance_log::decisions(tenant, &changes, self.now())?;
-            decisions.extend_from_slice(intents);
-            let within = self.bounds_of(tenant, &changes);
-            let mut told = Vec::new();
-            let stored = |store: &dyn Store| {
-                if uses.is_empty() {
-                    return issuance_log::store(store, tenant, at, &changes, &decisions, &within);
-                }
-                let id = tenant.id();
-                let (used, number) =
-                    store.apply_within(id, uses, &decisions, at, &changes, &within)?;
-                told = used;
-                Ok(number)
-            };
-            match self.change_while(tenant, changing, &changes, stored) {
-                Ok(_) => return Ok((done, told)),
-                Err(refused) if refused.is_conflict() => conflict = refused,
-                Err(other) => return Err(other),
-            }
-        }
-        Err(conflict)
-    }
-
-    /// Stores changes if no authority has changed since `known`, the number of the last change of any.
-    /// Other things of the tenant may have.
-    pub(crate) fn apply_to_authorities(
-        &self,
-        tenant: &Arc<Tenant>,
-        known: Sequence,
-        changes: &[Change],
-    ) -> Result<Sequence, Refused> {
-        let changes = signals::with_notices(self, tenant, changes)?;
-        let decisions = issuance_log::decisions(tenant, &changes, self.now())?;
-        // Nothing else is stored from here meanwhile, and what other servers store moves the number.
-        let stored = |store: &dyn Store| {
-            let (found, at) = {
-                let held = tenant.held();
-                (held.bundle_sequence, held.snapshot.sequence)
-            };
-            if found != known {
-                let expected = known;
-                return Err(Conflict::Moved { expected, found }.into());
-            }
-            issuance_log::store(store, tenant, at, &changes, &decisions, &[])
-        };
-        self.change(tenant, &changes, stored)
-    }
-
-    fn change(
-        &self,
-        tenant: &Arc<Tenant>,
-        changes: &[Change],
-        stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
-    ) -> Result<Sequence, Refused> {
-        self.change_while(tenant, tenant.changing(), changes, stored)
-    }
-
-    /// As [`Plane::change`], by who has the turn to change the tenant.
-    pub(crate) fn change_while(
-        &self,
-        tenant: &Arc<Tenant>,
-        changing: MutexGuard<'_, ()>,
-        changes: &[Change],
-        stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
-    ) -> Result<Sequence, Refused> {
-        self.fit(tenant)?;
-        self.rehearse_if_asked(tenant, changes)?;
-        let held = tenant.read(|snapshot| snapshot.sequence);
-        let storing = crate::traces::part("store.apply");
-        let sequence = storing.in_scope(|| stored(self.store.as_ref()));
-        if sequence.as_ref().is_ok_and(|sequence| *sequence < held) {
-            drop(changing);
-            self.start_anew()?;
-            return Ok(sequence?);
-        }
-        if let Err(fault) = &sequence
-            && !matches!(fault, avouch_store::Fault::Conflict(_))
-        {
-            self.counters.store_failed();
-        }
-        let followed = match &sequence {
-            Ok(sequence) => {
-                let followed = tenant.follow_own(*sequence, changes);
-                if followed.is_err() {
-                    Self::note_followed(tenant, &followed);
-                }
-                followed?
-            }
-            Err(_) => None,
-        };
-        // Also after a fault: the change may have been stored, and then it is seen.
-        let concerned = match (followed, &sequence) {
-            (Some(concerned), _) => concerned,
-            (None, Ok(_)) => self.catch_up(tenant)?,
-            (None, Err(_)) => self.catch_up(tenant).unwrap_or_default(),
-        };
-        self.note_domains(tenant);
-        drop(changing);
-        self.tell(tenant, &concerned);
-        Ok(sequence?)
-    }
-
-    fn catch_up(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
-        let followed = self.read_on(tenant);
-        Self::note_followed(tenant, &followed);
-        followed
-    }
-
-    fn read_on(&self, tenant: &Tenant) -> Result<Concerned, Fault> {
-        let held = tenant.read(|snapshot| snapshot.sequence);
-        let feed = match tenant.is_outdated() {
-            true => None,
-            false => self.store.changes_after(tenant.id(), held)?,
-        };
-        let Some(feed) = feed else {
-            tenant.hold_anew(self.store.load(tenant.id())?)?;
-            tenant.note_outdated(false);
-            return Ok(Concerned::everyone());
-        };
-        let is_none = feed.head == Sequence::START && held > feed.head;
-        if is_none || feed.begins > held {
-            self.forget_gone()?;
-            return Ok(Concerned::default());
-        }
-        tenant.follow(feed)
     }
 
     /// Whether the store answers. What is answered from memory does not depend on it.
@@ -615,28 +388,6 @@ impl Plane {
         Ok(self.store.heads(&OPERATOR)?)
     }
 
-    /// Knows of the tenants that the store has and this server does not know yet.
-    pub(crate) fn know_new_tenants(&self) -> Result<(), Fault> {
-        for record in self.store.tenants(&OPERATOR)? {
-            if self.known(&record.id).is_some() {
-                continue;
-            }
-            let known = self.know(record, None);
-            // Whose its trust domains are is known from now on.
-            if let Err(error) = self.look_at(&known) {
-                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
-            }
-            self.tell_above([known.as_ref()]);
-        }
-        Ok(())
-    }
-
-    fn know(&self, record: TenantRecord, raised: Option<Raised>) -> Arc<KnownTenant> {
-        let mut tenants = self.tenants_mut();
-        let known = tenants.by_id.entry(record.id.clone());
-        Arc::clone(known.or_insert_with(|| Arc::new(KnownTenant::new(record, raised))))
-    }
-
     /// Lets numbers of changes go on above all that were ever given.
     fn take_fresh_numbers(&self) -> Result<BTreeMap<TenantId, Raised>, Fault> {
         let to = sharing::fresh_numbers(self.now());
@@ -646,125 +397,6 @@ impl Plane {
             (id, Raised { from, to })
         });
         Ok(raised.collect())
-    }
-
-    fn note_domains(&self, tenant: &Tenant) {
-        let names = tenant.read(|snapshot| Names {
-            all: snapshot.trust_domains.keys().cloned().collect(),
-            at: snapshot.sequence,
-            are_sketched: false,
-        });
-        let known = self.known(tenant.id());
-        let is_held = |known: &Arc<KnownTenant>| {
-            let opened = known.opened();
-            opened.is_some_and(|opened| std::ptr::eq(opened.as_ref(), tenant))
-        };
-        if let Some(known) = known.filter(is_held) {
-            let noted = tenant
-                .noted_domains
-                .swap(names.all.len(), Ordering::Relaxed);
-            if noted != names.all.len() || !self.are_noted(&known, &names) {
-                self.put_names(&known, &names);
-            }
-        }
-    }
-
-    /// Notes whose the trust domains are that a tenant has which is not open.
-    fn note_names(&self, known: &KnownTenant, names: &Names) {
-        if !self.are_noted(known, names) {
-            self.put_names(known, names);
-        }
-    }
-
-    /// Whether nothing is to be changed for these names to be noted.
-    fn are_noted(&self, known: &KnownTenant, names: &Names) -> bool {
-        // For as long as nobody can note others.
-        let tenants = self.tenants();
-        let is_noted = |name: &TrustDomain| tenants.by_domain.get(name) == Some(known.id());
-        names.all.iter().all(is_noted) && known.takes(names)
-    }
-
-    fn put_names(&self, known: &KnownTenant, names: &Names) {
-        let mut tenants = self.tenants_mut();
-        let held = tenants.by_id.get(known.id());
-        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), known)) || !known.takes(names) {
-            return;
-        }
-        tenants
-            .by_domain
-            .retain(|name, owner| owner != known.id() || names.all.contains(name));
-        let owned = names
-            .all
-            .iter()
-            .map(|name| (name.clone(), known.id().clone()));
-        tenants.by_domain.extend(owned);
-    }
-
-    /// Knows of a tenant no more.
-    pub(crate) fn take_out(&self, known: &Arc<KnownTenant>) {
-        let mut tenants = self.tenants_mut();
-        let held = tenants.by_id.get(known.id());
-        if held.is_some_and(|held| Arc::ptr_eq(held, known)) {
-            tenants.by_id.remove(known.id());
-            tenants.by_domain.retain(|_, owner| owner != known.id());
-            tenants.taken_out += 1;
-            drop(tenants);
-            self.decisions.forget(known.id());
-        }
-    }
-
-    /// Whether this tenant is held, and not another of its name.
-    pub(crate) fn holds(&self, tenant: &Arc<Tenant>) -> bool {
-        let held = self.opened(tenant.id());
-        held.is_some_and(|held| Arc::ptr_eq(&held, tenant))
-    }
-
-    /// How many tenants were held once and are no more.
-    pub(crate) fn taken_out(&self) -> u64 {
-        self.tenants().taken_out
-    }
-
-    /// Wakes all nodes that follow the tenant, or one above it.
-    pub(crate) fn tell_everyone(&self, tenant: &Tenant) {
-        self.tell(tenant, &Concerned::everyone());
-    }
-
-    /// Wakes those whom a change concerns among the nodes that follow the tenant, or one above it.
-    fn tell(&self, tenant: &Tenant, concerned: &Concerned) {
-        if !concerned.everyone {
-            self.presences.wake(&concerned.nodes);
-            return;
-        }
-        tenant.news.send_modify(|count| *count += 1);
-        self.tell_all_from(tenant.parent());
-    }
-
-    /// Wakes all nodes that follow a tenant above one of these, each once.
-    pub(crate) fn tell_above<'a>(&self, all: impl IntoIterator<Item = &'a KnownTenant>) {
-        self.tell_all_from(all.into_iter().filter_map(KnownTenant::parent));
-    }
-
-    /// Wakes those that follow one of these tenants or one above it, each once; none follows one that
-    /// is not open.
-    fn tell_all_from<'a>(&self, all: impl IntoIterator<Item = &'a TenantId>) {
-        let mut told = BTreeSet::new();
-        for first in all {
-            self.tell_from(first, &mut told);
-        }
-    }
-
-    fn tell_from(&self, first: &TenantId, told: &mut BTreeSet<TenantId>) {
-        let mut at = self.known(first);
-        while let Some(known) = at {
-            // So is all above it.
-            if !told.insert(known.id().clone()) {
-                return;
-            }
-            if let Some(tenant) = known.opened() {
-                tenant.news.send_modify(|count| *count += 1);
-            }
-            at = known.parent().and_then(|parent| self.known(parent));
-        }
     }
 
     fn tenants(&self) -> RwLockReadGuard<'_, Tenants> {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::access::{Noun, Verb};
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::{KnownTenant, OPERATOR, Plane};
 use crate::tenant::Tenant;
 
@@ -567,10 +567,7 @@ impl Plane {
 /// The removals of a trust domain and of all that is in it.
 fn without(snapshot: &Snapshot, name: &TrustDomain) -> Result<Vec<Change>, Reason> {
     if !snapshot.trust_domains.contains_key(name) {
-        return Err(Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: name.to_string(),
-        });
+        return Err(unknown("trust domain", name.as_str()));
     }
     let mut keys = vec![Key::TrustDomain(name.clone())];
     let authorities = snapshot.authorities.values();

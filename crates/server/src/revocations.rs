@@ -23,7 +23,7 @@ use avouch_store::{
 };
 
 use crate::authority_record::{self, Opened};
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::issuing::StoreLog;
 use crate::keeper::Draft;
 use crate::plane::{OPERATOR, Plane, RESERVED};
@@ -84,7 +84,7 @@ impl Plane {
         let issued = self.issued(tenant, which)?;
         let revoked = self.revoke_until_stored(tenant, &issued, reason)?;
         match revoked.is_empty() {
-            true => Err(unknown(which)),
+            true => Err(none_to_revoke(which)),
             false => Ok(revoked),
         }
     }
@@ -332,10 +332,7 @@ impl Plane {
                 record.revocation_list.clone().filter(|_| is_published)
             })
         });
-        let list = found.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "revocation list of the authority",
-            name: authority.chars().take(128).collect(),
-        })?;
+        let list = found.ok_or_else(|| unknown("revocation list of the authority", authority))?;
         // None is signed for a tenant that is not acted for, and the last one ends.
         if list.next_update < self.now() {
             self.fit(tenant)?;
@@ -518,21 +515,16 @@ fn stored(list: RevocationList) -> Box<RevocationListRecord> {
     })
 }
 
-fn unknown(which: &Which) -> Refused {
-    let (object, name) = match which {
-        Which::Serial(serial) => (
+fn none_to_revoke(which: &Which) -> Refused {
+    let reason = match which {
+        Which::Serial(serial) => unknown(
             "certificate that has not ended, with the serial number",
-            serial.clone(),
+            serial,
         ),
-        Which::Identity(id) => ("certificate that has not ended, of", id.to_string()),
-        Which::Descended(from) | Which::DescendedFromIssuer(from) => (
-            "certificate that has not ended, and descends from",
-            from.clone(),
-        ),
+        Which::Identity(id) => unknown("certificate that has not ended, of", &id.to_string()),
+        Which::Descended(from) | Which::DescendedFromIssuer(from) => {
+            unknown("certificate that has not ended, and descends from", from)
+        }
     };
-    Reason::IssueObjectUnknown {
-        object,
-        name: name.chars().take(256).collect(),
-    }
-    .into()
+    reason.into()
 }

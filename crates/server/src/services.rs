@@ -20,7 +20,7 @@ use avouch_core::view::View;
 use avouch_store::{Change, Key, Object, Sequence, ServiceId, ServiceRecord};
 use serde_json::{Map, Value, json};
 
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -294,10 +294,7 @@ impl Plane {
             member: member.to_owned(),
             detail,
         };
-        let id = ServiceId::parse(name).ok_or_else(|| {
-            let detail = "a name is 1 to 128 letters, digits, `.`, `_` and `-`";
-            malformed("name", detail.to_owned())
-        })?;
+        let id = ServiceId::parse(name).ok_or_else(|| misnamed("service", "name"))?;
         let mut wanted = document;
         if wanted.insert("name".to_owned(), name.into()).is_some() {
             let detail = "stands in the address".to_owned();
@@ -372,10 +369,7 @@ impl Plane {
 fn service_named(tenant: &Tenant, name: &str) -> Result<ServiceRecord, Reason> {
     let id = ServiceId::parse(name);
     let record = id.and_then(|id| tenant.read(|snapshot| snapshot.services.get(&id).cloned()));
-    record.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "service",
-        name: name.chars().take(128).collect(),
-    })
+    record.ok_or_else(|| unknown("service", name))
 }
 
 fn record_of(id: &ServiceId, wanted: &Map<String, Value>, known: &Known) -> ServiceRecord {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use avouch_core::ended::Endings;
 use avouch_core::id::{TenantId, TrustDomain};
+use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::signer::Origin;
 use avouch_store::{
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::authorities::{Authorities, Lazily};
 use crate::bundles;
-use crate::fault::Fault;
+use crate::fault::{Fault, unknown};
 use crate::keys::{Keys, origin_of};
 use crate::names;
 use crate::nodes::Renewals;
@@ -161,6 +162,12 @@ impl Tenant {
             let first = domains.min_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
             first.map(|domain| domain.name.clone())
         })
+    }
+
+    /// As [`Tenant::first_trust_domain`], where nothing can be done without one.
+    pub(crate) fn require_trust_domain(&self) -> Result<TrustDomain, Reason> {
+        let first = self.first_trust_domain();
+        first.ok_or_else(|| unknown("trust domain of", self.id().as_str()))
     }
 
     /// Reads what is stored of it.

@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_core::anchor::AnchorKind;
 use avouch_core::credential::Credential;
 use avouch_core::id::TenantId;
 use avouch_core::model::federation::FederationAnchor;
+use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
@@ -179,15 +179,17 @@ impl Bounds {
 
 impl Plane {
     /// The statements that lead from the issuer of a token to a trust anchor, where a verdict lacks
-    /// them and the anchor lets them be fetched. `tried` are those of which that verdict is. It
+    /// them and the anchor lets them be fetched. Those that come with the question were tried. It
     /// blocks.
     pub(crate) fn missing_chain(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
+        view: &View,
+        question: &Question,
         verdict: &Verdict,
-        (credential, view, tried): (&Credential, &View, &[String]),
     ) -> Option<Vec<String>> {
-        let Credential::Jwt(token) = credential else {
+        let tried = question.context.trust_chain.as_slice();
+        let Credential::Jwt(token) = &question.credential else {
             return None;
         };
         let again = may_help(verdict);
@@ -197,10 +199,8 @@ impl Plane {
         let issuer = text_of(token, "iss")?;
         let target = Target::parse(&issuer).ok()?;
         let anchors = view.anchors().iter();
-        let bounds = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Federation(federation) => Bounds::of(&anchor.name, federation),
-            _ => None,
-        });
+        let bounds =
+            anchors.filter_map(|anchor| Bounds::of(&anchor.name, anchor.kind.as_federation()?));
         let mut allowed: Vec<Bounds> = bounds.filter(|bounds| bounds.allow(&target)).collect();
         let found_at = |bounds: &Bounds| {
             let known = self.known_chain(tenant, bounds, &issuer);

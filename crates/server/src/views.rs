@@ -1,17 +1,167 @@
 //! What a tenant knows when something is decided for it: its own trust domains and its anchors.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use avouch_api::TrustDocument;
+use avouch_core::exchange::Rules;
+use avouch_core::id::TenantId;
 use avouch_core::model::federation::{IssuerAnchor, SamlAnchor};
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 use avouch_core::view::View;
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
+use crate::exchange::rules::rules_of;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+
+/// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
+/// a bundle when they end.
+#[derive(Default)]
+pub(crate) struct Views(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    made: BTreeMap<TenantId, Made>,
+    /// Who makes the view of a tenant; whoever needs the same waits for that one.
+    making: BTreeMap<TenantId, Arc<Mutex<()>>>,
+    /// How many tenants had been removed when those of the removed were dropped last.
+    taken_out: u64,
+}
+
+#[derive(Clone)]
+struct Made {
+    at: (u64, u64, i64),
+    /// When something ended last.
+    ended: u64,
+    /// How often the status lists that are kept have changed.
+    lists: u64,
+    /// The view as if nothing had ended and no status list were there: these change more often than
+    /// the rest.
+    base: Arc<View>,
+    known: Arc<Known>,
+}
+
+/// What a tenant knows at one moment.
+pub(crate) struct Known {
+    /// What it trusts.
+    pub(crate) view: Arc<View>,
+    /// The same without what has ended and what status lists say.
+    pub(crate) base: Arc<View>,
+    /// What it gives to whom.
+    pub(crate) rules: Arc<Rules>,
+    /// When what it trusts, and what it gives, changed last.
+    pub(crate) since: (u64, u64),
+}
+
+impl Views {
+    /// What the tenant trusts, and its exchange rules.
+    pub(crate) fn known(&self, plane: &Plane, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
+        if let Some(known) = self.if_known(plane, tenant) {
+            return Ok(known);
+        }
+        // With each minute all callers find it over at once. One makes the next and the others wait for
+        // that, since what has ended must not be believed for longer.
+        let turn = self.turn(tenant.id());
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make(plane, tenant)
+    }
+
+    fn turn(&self, tenant: &TenantId) -> Arc<Mutex<()>> {
+        let mut kept = self.lock();
+        Arc::clone(kept.making.entry(tenant.clone()).or_default())
+    }
+
+    fn make(&self, plane: &Plane, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
+        let now = plane.now();
+        let (at, ended) = moment(tenant, now);
+        let endings = Arc::clone(&tenant.held().endings);
+        let lists = plane.status_lists.changes(tenant.id());
+        let made = self.made(tenant, at);
+        let made = match made {
+            Some(made) if made.ended == ended && made.lists == lists => return Ok(made.known),
+            Some(made) => {
+                let kept = plane.status_lists.all(tenant.id());
+                let view = View::clone(&made.base).with_endings(endings);
+                let view = view.with_status_lists(&kept);
+                let known = Arc::new(Known {
+                    view: Arc::new(view),
+                    base: Arc::clone(&made.base),
+                    rules: Arc::clone(&made.known.rules),
+                    since: made.known.since,
+                });
+                Made {
+                    ended,
+                    lists,
+                    known,
+                    ..made
+                }
+            }
+            None => {
+                let documents = plane.trust_of(tenant)?;
+                let base = TrustDocument::view(tenant.id().clone(), documents);
+                let rules = rules_of(tenant, &base, now);
+                let kept = plane.status_lists.all(tenant.id());
+                let view = base.clone().with_endings(endings).with_status_lists(&kept);
+                let base = Arc::new(base);
+                let known = Known {
+                    view: Arc::new(view),
+                    base: Arc::clone(&base),
+                    rules: Arc::new(rules),
+                    since: (at.0, at.1),
+                };
+                Made {
+                    at,
+                    ended,
+                    lists,
+                    base,
+                    known: Arc::new(known),
+                }
+            }
+        };
+        let known = Arc::clone(&made.known);
+        let taken_out = plane.taken_out();
+        let mut kept = self.lock();
+        kept.made.insert(tenant.id().clone(), made);
+        if kept.taken_out != taken_out {
+            kept.taken_out = taken_out;
+            kept.made.retain(|id, _| plane.known(id).is_some());
+            kept.making.retain(|id, _| plane.known(id).is_some());
+        }
+        Ok(known)
+    }
+
+    /// As [`Views::known`], where it is made already.
+    pub(crate) fn if_known(&self, plane: &Plane, tenant: &Tenant) -> Option<Arc<Known>> {
+        let (at, ended) = moment(tenant, plane.now());
+        let made = self.made(tenant, at)?;
+        let lists = plane.status_lists.changes(tenant.id());
+        (made.ended == ended && made.lists == lists).then_some(made.known)
+    }
+
+    fn made(&self, tenant: &Tenant, at: (u64, u64, i64)) -> Option<Made> {
+        let kept = self.lock();
+        kept.made
+            .get(tenant.id())
+            .filter(|made| made.at == at)
+            .cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a view of now is made from, and when something ended last.
+fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
+    let held = tenant.held();
+    let (trust, rules) = (held.trust_sequence, held.rules_sequence);
+    let at = (trust.number(), rules.number(), now.unix() / 60);
+    (at, held.ended_sequence.number())
+}
 
 impl Plane {
     /// The documents that make up the view of a tenant: one of its own trust domains, one of the

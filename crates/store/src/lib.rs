@@ -54,7 +54,7 @@ pub use keyring::WrappedKey;
 pub use lifetime::{Lasting, Lifetime, LifetimeKind, Living};
 pub use names::{
     AdminId, AnchorId, AttestorId, AuthorityId, DecisionId, EgressId, EntryId, IntentId, IssuerId,
-    JoinTokenId, NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
+    JoinTokenId, NAME_IN_WORDS, NameId, NodeId, RuleId, ServerId, ServiceId, SignalId, TallyId,
 };
 pub use outline::{Appointed, Counts, Outline};
 pub use over::{Over, OverKind};

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The longest name, in bytes: a SHA-256 digest in hexadecimal fits twice.
 const MAX_BYTES: usize = 128;
 
+/// What a name is, for whoever gave something else.
+pub const NAME_IN_WORDS: &str = "a name is 1 to 128 letters, digits, `.`, `_` and `-`";
+
 fn is_name(text: &str) -> bool {
     (1..=MAX_BYTES).contains(&text.len())
         && text

@@ -21,7 +21,7 @@ use avouch_core::question::{Context, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
-use avouch_store::NodeId;
+use avouch_store::{NAME_IN_WORDS, NodeId};
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -58,10 +58,8 @@ pub fn cluster(arguments: &ClusterArguments, common: &Common) -> Result<Exit, Fa
 }
 
 fn bootstrapped(arguments: &BootstrapArguments, common: &Common) -> Result<Exit, Fault> {
-    let node = NodeId::parse(&arguments.node).ok_or_else(|| {
-        let why = "a name is 1 to 128 letters, digits, `.`, `_` and `-`";
-        Fault::Usage(format!("{}: {why}", arguments.node))
-    })?;
+    let node = NodeId::parse(&arguments.node)
+        .ok_or_else(|| Fault::Usage(format!("{}: {NAME_IN_WORDS}", arguments.node)))?;
     let token = token(arguments)?;
     let client = Client::bearing(&arguments.remote(), token)?;
     let folder = folder(&arguments.cert_dir)?;

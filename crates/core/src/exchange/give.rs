@@ -10,7 +10,7 @@ use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
-use crate::id::{Digest, SpiffeId, TrustDomain};
+use crate::id::{SpiffeId, TrustDomain};
 use crate::model::federation::{Introspection, IssuerAnchor, SignedIn};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
@@ -41,6 +41,24 @@ pub struct Place<'a> {
     pub issuer: &'a str,
     /// Now.
     pub now: Time,
+}
+
+/// What a tenant trusted and gave when something was considered.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// What it trusted.
+    pub view: &'a View,
+    /// Its rules.
+    pub rules: &'a Rules,
+}
+
+/// On what rests what is about to be given.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// The name of its rule.
+    pub rule: &'a str,
+    /// What it descends from, the first ancestor first.
+    pub lineage: &'a [Ancestor],
 }
 
 /// What is given.
@@ -75,22 +93,21 @@ pub struct Given<'a> {
     pub is_capped: bool,
 }
 
-/// What `subject` gets, through `actor` if there is one. Each comes with what names that which they have
-/// presented.
+/// What `subject` gets, through `actor` if there is one.
 ///
 /// # Errors
 ///
 /// `issue.exchange_not_admitted` and the other reasons for which nothing is given.
 pub fn give<'a>(
     place: Place<'a>,
-    (subject, digest): (&Believed, Digest),
-    actor: Option<(&Believed, Digest)>,
+    subject: &Believed,
+    actor: Option<&Believed>,
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
     let admitting = admitting(place, subject)?;
     let mut refusal: Option<Reason> = None;
     for rule in admitting {
-        match under(place, rule, (subject, digest), actor, wanted) {
+        match under(place, rule, subject, actor, wanted) {
             Ok(given) => return Ok(given),
             // What the rule misses that comes nearest to what is asked for is what helps.
             Err(reason)
@@ -196,20 +213,18 @@ fn wrong_audience(place: Place<'_>, rule: &ExchangeRule, subject: &Believed) -> 
 fn under<'a>(
     place: Place<'a>,
     rule: &'a ExchangeRule,
-    (subject, digest): (&Believed, Digest),
-    actor: Option<(&Believed, Digest)>,
+    subject: &Believed,
+    actor: Option<&Believed>,
     wanted: &Wanted,
 ) -> Result<Given<'a>, Reason> {
     rule.check_bounds()?;
     let statement = subject.statement.as_ref();
-    let mut lineage = lineage(place, subject, digest)?;
+    let mut lineage = lineage(place, subject)?;
     let descends = lineage.len() > 1;
-    let acting = actor
-        .map(|(actor, digest)| Acting::of(place, actor, digest))
-        .transpose()?;
+    let acting = actor.map(|actor| Acting::of(place, actor)).transpose()?;
     let kind = kind(rule, wanted)?;
     let audiences = audiences(rule, kind, wanted)?;
-    for (believed, _) in std::iter::once((subject, digest)).chain(actor) {
+    for believed in std::iter::once(subject).chain(actor) {
         proxying::check(believed, kind, &audiences)?;
     }
     let allowed = allowed(statement, &lineage);
@@ -241,7 +256,7 @@ fn under<'a>(
     let lifetime = bounded(place, rule, &subject.identity, lifetime, descends);
     let id = rule.gives.template.fill(subject.identity.facts())?;
     let mut descent = Descent::default();
-    descent.check(place, rule, (subject, &lineage), &id)?;
+    descent.check(place, rule, subject, &lineage, &id)?;
     let actors = actors(place, rule, subject, acting.as_ref())?;
     let mut lifetime = lifetime;
     if let Some(acting) = acting {
@@ -278,8 +293,8 @@ struct Acting<'a> {
 }
 
 impl<'a> Acting<'a> {
-    fn of(place: Place<'_>, actor: &'a Believed, digest: Digest) -> Result<Self, Reason> {
-        let lineage = lineage(place, actor, digest)?;
+    fn of(place: Place<'_>, actor: &'a Believed) -> Result<Self, Reason> {
+        let lineage = lineage(place, actor)?;
         Ok(Self { actor, lineage })
     }
 
@@ -359,7 +374,8 @@ impl Descent {
         &mut self,
         place: Place<'_>,
         rule: &ExchangeRule,
-        (believed, lineage): (&Believed, &[Ancestor]),
+        believed: &Believed,
+        lineage: &[Ancestor],
         id: &SpiffeId,
     ) -> Result<(), Reason> {
         self.rests_on(believed.identity.model());
@@ -401,7 +417,7 @@ impl Descent {
         let anchor = &actor.identity.anchor().anchor;
         anchor.admits_facts(actor.identity.all_facts())?;
         let subject = self.keeps_from_administering.take();
-        self.check(place, rule, (actor, &acting.lineage), id)?;
+        self.check(place, rule, actor, &acting.lineage, id)?;
         self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
         Ok(())
     }
@@ -456,7 +472,7 @@ fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
 
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in
 /// it must still be trusted, so that what descends from one that is not dies with it.
-fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<Ancestor>, Reason> {
+fn lineage(place: Place<'_>, subject: &Believed) -> Result<Vec<Ancestor>, Reason> {
     let anchor = &subject.identity.anchor().anchor;
     let is_own = match &anchor.kind {
         AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
@@ -476,7 +492,7 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     };
     check_trusted(place, &lineage)?;
     let statement = subject.statement.as_ref();
-    lineage.push(Ancestor::of(&subject.identity, digest, statement));
+    lineage.push(Ancestor::of(&subject.identity, subject.digest, statement));
     match is_bearable(&lineage) {
         true => Ok(lineage),
         false => Err(too_many()),
@@ -511,9 +527,10 @@ fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
 /// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`.
 pub fn still_given(
     place: Place<'_>,
-    before: (&View, &Rules),
-    (rule, lineage): (&str, &[Ancestor]),
+    before: Before<'_>,
+    granted: Granted<'_>,
 ) -> Result<(), Reason> {
+    let Granted { rule, lineage } = granted;
     let refuse = |differs: String| {
         Err(Reason::IssueExchange {
             subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
@@ -526,7 +543,7 @@ pub fn still_given(
     match live.find(|one| called(one) && !one.has_ended(place.now)) {
         Some(now) => {
             now.check_bounds()?;
-            let was = before.1.usable.iter().find(called);
+            let was = before.rules.usable.iter().find(called);
             if was.is_none_or(|was| was.document != now.document) {
                 return refuse("what it says, which has changed meanwhile".to_owned());
             }
@@ -537,7 +554,7 @@ pub fn still_given(
     match place.view.anchors().iter().find(|anchor| {
         let vouched = |ancestor: &Ancestor| ancestor.anchor == anchor.name;
         let was = |was: &Arc<Anchor>| was.name == anchor.name && anchor.is_bounded_as(was);
-        lineage.iter().any(vouched) && !before.0.anchors().iter().any(was)
+        lineage.iter().any(vouched) && !before.view.anchors().iter().any(was)
     }) {
         None => Ok(()),
         Some(anchor) => refuse(format!(

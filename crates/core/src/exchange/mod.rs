@@ -18,10 +18,11 @@ pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Given, NO_ONE, Place, Wanted, give, still_given};
+pub use give::{Before, Given, Granted, NO_ONE, Place, Wanted, give, still_given};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::{Ancestor, Statement};
 
+use crate::id::Digest;
 use crate::verdict::Identity;
 
 /// Someone who was believed, and what their token says beside.
@@ -31,6 +32,8 @@ pub struct Believed {
     pub identity: Identity,
     /// What the token says, if it was one.
     pub statement: Option<Statement>,
+    /// What names what they have shown, among all.
+    pub digest: Digest,
     /// What the tenant has on record of what it descends from, where it cannot say so itself: of a
     /// certificate of the tenant.
     pub on_record: Vec<Ancestor>,

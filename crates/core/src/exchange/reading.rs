@@ -64,12 +64,16 @@ impl ExchangeRule {
         view: &View,
         now: Time,
     ) -> Result<Self, Reason> {
-        Reader { name, view, now }
-            .rule(document)
-            .map_err(|reason| match reason {
-                Reason::TrustDocumentMalformed { detail, .. } => invalid(name, detail),
-                other => other,
-            })
+        let reader = Reader {
+            name,
+            view,
+            now,
+            is_excused: false,
+        };
+        reader.rule(document).map_err(|reason| match reason {
+            Reason::TrustDocumentMalformed { detail, .. } => invalid(name, detail),
+            other => other,
+        })
     }
 }
 
@@ -86,10 +90,13 @@ fn own_rules(anchor: &Anchor) -> Option<&[Rule]> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Reader<'a> {
     name: &'a str,
     view: &'a View,
     now: Time,
+    /// Whether the rule may rest on names that can pass to another.
+    is_excused: bool,
 }
 
 impl Reader<'_> {
@@ -104,11 +111,15 @@ impl Reader<'_> {
         }
         let unpinned = self.exception(&members, "unpinned")?;
         let is_excused = unpinned.as_ref().is_some_and(|one| one.holds(self.now));
-        let mut rule = self.rule_read(document, &members, unpinned, is_excused)?;
+        let reader = Self {
+            is_excused,
+            ..*self
+        };
+        let mut rule = reader.rule_read(document, &members, unpinned)?;
         // What a name that can pass to another is trusted by ends as well.
         rule.rests_on_unpinned = rule.changeable().is_some();
         if is_excused {
-            let alone = self.rule_read(document, &members, None, false);
+            let alone = self.rule_read(document, &members, None);
             rule.rests_on_unpinned |= alone.is_err();
         }
         Ok(rule)
@@ -119,16 +130,15 @@ impl Reader<'_> {
         document: &Map<String, Value>,
         members: &Members<'_>,
         unpinned: Option<Exception>,
-        is_excused: bool,
     ) -> Result<ExchangeRule, Reason> {
-        let admits = self.admission("from", members.get("from"), is_excused)?;
-        let gives = self.grant(members, &admits, is_excused)?;
+        let admits = self.admission("from", members.get("from"))?;
+        let gives = self.grant(members, &admits)?;
         let assurance = self.assurance(members, &gives)?;
         let actors = match members.get("actors") {
             None => Vec::new(),
             Some(Value::Array(actors)) if !actors.is_empty() => actors
                 .iter()
-                .map(|actor| self.admission("actors", Some(actor), is_excused))
+                .map(|actor| self.admission("actors", Some(actor)))
                 .collect::<Result<_, _>>()?,
             Some(other) => {
                 return Err(members.mistyped("actors", "a list that is not empty", other));
@@ -176,12 +186,7 @@ impl Reader<'_> {
         at_most.check_rule(&anchor.name, rule).err()
     }
 
-    fn admission(
-        &self,
-        place: &str,
-        value: Option<&Value>,
-        is_excused: bool,
-    ) -> Result<Admission, Reason> {
+    fn admission(&self, place: &str, value: Option<&Value>) -> Result<Admission, Reason> {
         const KNOWN: [&str; 5] = ["anchor", "client", "facts", "jwks", "trust_domain"];
         let members = self.object(place, value)?;
         let members = Members::of(members, place, &KNOWN)?;
@@ -206,10 +211,10 @@ impl Reader<'_> {
             return self.client(&members, place, id);
         }
         if let Some(name) = members.text("trust_domain")? {
-            return self.workloads(&members, place, name, is_excused);
+            return self.workloads(&members, place, name);
         }
         let name = members.required_text("anchor")?;
-        self.subjects(&members, place, self.anchor(name)?, is_excused)
+        self.subjects(&members, place, self.anchor(name)?)
     }
 
     fn client(&self, members: &Members<'_>, place: &str, id: &str) -> Result<Admission, Reason> {
@@ -239,7 +244,6 @@ impl Reader<'_> {
         members: &Members<'_>,
         place: &str,
         name: &str,
-        is_excused: bool,
     ) -> Result<Admission, Reason> {
         let trust_domain = TrustDomain::parse(name)?;
         if self.view.bundles_of(&trust_domain).next().is_none() {
@@ -253,9 +257,9 @@ impl Reader<'_> {
         })?;
         let names_a_path = facts.conditions().iter().any(|(fact, matcher)| {
             fact != "spiffe.trust_domain"
-                && !matcher.matches("/any/path") | !matcher.matches("/any")
+                && (!matcher.matches("/any/path") || !matcher.matches("/any"))
         });
-        if !names_a_path && !is_excused {
+        if !names_a_path && !self.is_excused {
             return Err(self.refuse(format!(
                 "it would admit every workload of {trust_domain}: ask for a `spiffe.path`, or say \
                  `unpinned` with a reason and an end"
@@ -276,7 +280,6 @@ impl Reader<'_> {
         members: &Members<'_>,
         place: &str,
         anchor: &Anchor,
-        is_excused: bool,
     ) -> Result<Admission, Reason> {
         let tells_methods = match &anchor.kind {
             AnchorKind::Issuer(issuer) => issuer.sign_in().tells_methods(),
@@ -318,14 +321,14 @@ impl Reader<'_> {
             // A key is one subject already.
             (AnchorKind::ApiKey(_), _) => {}
             (AnchorKind::Ssh(trusted), _) if trusted.subject().is_some() => {}
-            (AnchorKind::Issuer(issuer), facts) if !is_excused => {
+            (AnchorKind::Issuer(issuer), facts) if !self.is_excused => {
                 let rules: Vec<Rule> = facts.iter().cloned().collect();
                 require_pins(issuer.issuer(), preset, &rules)?;
                 if facts.is_none() {
                     return Err(self.no_facts(place, &called));
                 }
             }
-            (_, None) if !is_excused => return Err(self.no_facts(place, &called)),
+            (_, None) if !self.is_excused => return Err(self.no_facts(place, &called)),
             _ => {}
         }
         let asked = facts.as_ref().zip(own_rules(anchor));
@@ -380,12 +383,7 @@ impl Reader<'_> {
         }
     }
 
-    fn grant(
-        &self,
-        members: &Members<'_>,
-        admits: &Admission,
-        is_excused: bool,
-    ) -> Result<Grant, Reason> {
+    fn grant(&self, members: &Members<'_>, admits: &Admission) -> Result<Grant, Reason> {
         const KNOWN: [&str; 7] = [
             "audiences",
             "kinds",
@@ -398,7 +396,7 @@ impl Reader<'_> {
         let gives = self.object("gives", members.get("gives"))?;
         let gives = Members::of(gives, "gives", &KNOWN)?;
         let template = Template::read(self.name, gives.required_text("spiffe_id")?)?;
-        self.check_template(&template, admits, is_excused)?;
+        self.check_template(&template, admits)?;
         let changeable = self.changeable_identity(&template, admits)?;
         let kinds: Vec<IssuedKind> = gives
             .texts("kinds")?
@@ -455,12 +453,7 @@ impl Reader<'_> {
 
     /// A fact that names someone must be one that the source has, and of a shared issuer one that
     /// lasts or that the rule itself fixes: else an identity passes to whoever takes a name over.
-    fn check_template(
-        &self,
-        template: &Template,
-        admits: &Admission,
-        is_excused: bool,
-    ) -> Result<(), Reason> {
+    fn check_template(&self, template: &Template, admits: &Admission) -> Result<(), Reason> {
         let vocabulary = match (&admits.source, admits.preset) {
             (Source::Anchor(_), preset) => Vocabulary::Token(preset),
             (Source::Client { .. }, _) => Vocabulary::Named(&[]),
@@ -485,7 +478,7 @@ impl Reader<'_> {
             let lasts = admits
                 .preset
                 .is_some_and(|preset| preset.pins().contains(&fact));
-            if is_shared && !lasts && asked.is_none() && !is_excused {
+            if is_shared && !lasts && asked.is_none() && !self.is_excused {
                 return Err(self.refuse(format!(
                     "`gives.spiffe_id` is made of `{fact}`, which can pass to another; use an id, \
                      or ask for one value of it"

@@ -27,7 +27,7 @@ use avouch_store::{Change, EgressId, EgressRecord, Key, Object};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::fetch::{Fetcher, Permitted};
 use crate::plane::Plane;
 use crate::quotas::Rate;
@@ -316,10 +316,7 @@ fn kept(
 pub(crate) fn find(tenant: &Tenant, name: &str) -> Result<EgressRecord, Reason> {
     let id = EgressId::parse(name);
     let found = id.and_then(|id| tenant.read(|snapshot| snapshot.egresses.get(&id).cloned()));
-    found.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "egress",
-        name: name.chars().take(128).collect(),
-    })
+    found.ok_or_else(|| unknown("egress", name))
 }
 
 /// Whether a key would be sent to the same place in the same way.

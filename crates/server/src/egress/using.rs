@@ -23,7 +23,7 @@ use super::uses::{self, Outcome};
 use super::webhook::Received;
 use super::{Known, find};
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::fetch::{Fetched, Limits, Request, Trust};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -112,11 +112,7 @@ pub(crate) fn begin(
     decision: String,
 ) -> Result<Use, Refused> {
     if caller.tenant != *tenant.id() {
-        return Err(Reason::IssueObjectUnknown {
-            object: "egress",
-            name: asked.egress.chars().take(128).collect(),
-        }
-        .into());
+        return Err(unknown("egress", &asked.egress).into());
     }
     let record = find(tenant, &asked.egress)?;
     let known = plane.egresses.known(tenant, &record)?;
@@ -222,10 +218,7 @@ pub(crate) fn check_webhook(
     caller: &Caller,
     asked: Webhook<'_>,
 ) -> Result<Option<Time>, Refused> {
-    let unknown = || Reason::IssueObjectUnknown {
-        object: "webhook",
-        name: asked.egress.chars().take(128).collect(),
-    };
+    let unknown = || unknown("webhook", asked.egress);
     if caller.tenant != *tenant.id() {
         return Err(unknown().into());
     }

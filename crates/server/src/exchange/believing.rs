@@ -1,8 +1,7 @@
 //! Who asks: found out by the core, in the view of the tenant.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::blocking::blocking;
 use crate::caller::{claims_of, serial_text};
 use avouch_api::{Answer, Outcome, text};
 use avouch_core::anchor::{Anchor, AnchorKind};
@@ -20,222 +19,23 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Effect, Identity, IdentityKind, Need, Receipt, Verdict};
 use avouch_core::view::View;
-use avouch_issuer::fault::Fault as IssuerFault;
-use avouch_issuer::intent::{Intent, Recording, WaitingLog};
 use avouch_issuer::key::PublicHalf;
-use avouch_issuer::random::Random;
-use avouch_store::{AttemptId, Fault as StoreFault, IntentId, IntentRow, SingleUse, UseKind, Used};
+use avouch_store::{IntentId, UseKind};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use tokio::sync::oneshot;
 
 use super::request::{Client, ClientKind, Form, OTHER_CLIENT, Token};
+use super::using::Uses;
 use super::{
     ASSERTION, CLIENT_ASSERTION, DPOP_PROOF, Exchange, Pace, Proven, Shown, nonces, unsettled,
 };
 use crate::decisions::{Course, Said, Shown as Kept};
 use crate::fault::{Fault, Refused};
-use crate::issuance_log;
 use crate::issuers::seconds_until;
-use crate::issuing::StoreLog;
-use crate::names::Naming;
-use crate::plane::Plane;
-use crate::tenant::Tenant;
 use crate::xml_signatures;
 
 /// How many chains of federations are tried for one token: one that is kept, one that is new, and one of
 /// another federation.
 const MOST_CHAINS: usize = 3;
-
-/// What is used by a request, each once.
-#[derive(Debug, Default)]
-pub(super) struct Uses {
-    uses: Vec<Use>,
-}
-
-#[derive(Debug)]
-struct Use {
-    kind: UseKind,
-    what: &'static str,
-    digest: Digest,
-    until: Time,
-    is_presented: bool,
-}
-
-impl Uses {
-    fn of(&mut self, kind: UseKind, what: &'static str, digest: Digest, until: Time) {
-        self.uses.push(Use {
-            kind,
-            what,
-            digest,
-            until,
-            is_presented: false,
-        });
-    }
-
-    fn of_presented(&mut self, what: &'static str, digest: Digest, until: Time) {
-        self.of(UseKind::Token, what, digest, until);
-        if let Some(subject) = self.uses.last_mut() {
-            subject.is_presented = true;
-        }
-    }
-
-    /// What is used, as it is stored, for whoever signs nothing for it.
-    pub(super) fn to_rows(&self, exchange: &Exchange<'_>) -> Result<Vec<SingleUse>, Fault> {
-        let mut attempt = [0; 16];
-        exchange.plane.random.fill(&mut attempt)?;
-        Ok(self.rows(AttemptId::from_bytes(attempt), exchange.now))
-    }
-
-    fn rows(&self, attempt: AttemptId, at: Time) -> Vec<SingleUse> {
-        let uses = self.uses.iter();
-        uses.map(|one| SingleUse {
-            kind: one.kind,
-            digest: one.digest,
-            attempt,
-            at,
-            until: one.until,
-        })
-        .collect()
-    }
-
-    /// What had been used before, by what the store has told of each.
-    pub(super) fn used_before(&self, told: &[Used]) -> Option<Reason> {
-        let uses = self.uses.iter().zip(told);
-        let mut before = uses.filter_map(|(one, used)| match used {
-            Used::Before { at } => Some((one.what, *at)),
-            Used::First => None,
-        });
-        let first = before.next()?;
-        // Who asks comes before what is asked for, also where one token is to be both.
-        let of_client = before.find(|(what, _)| *what == CLIENT_ASSERTION);
-        let (what, at) = of_client.unwrap_or(first);
-        Some(Reason::IssueUsed { what, at })
-    }
-
-    /// The subject, and who acts for it, may be presented again; what they prove they prove anew.
-    pub(super) fn forget_tokens(&mut self) {
-        self.uses.retain(|one| !one.is_presented);
-    }
-}
-
-/// Uses what was presented, records what is to be signed for it, and holds the names of the subject:
-/// all of it, or nothing.
-pub(super) struct UsingLog {
-    plane: Arc<Plane>,
-    tenant: Arc<Tenant>,
-    uses: Uses,
-    naming: Naming,
-    lineage: Vec<Ancestor>,
-    attempt: AttemptId,
-    now: Time,
-    refused: OnceLock<Reason>,
-}
-
-impl UsingLog {
-    pub(super) fn of(
-        exchange: &Exchange<'_>,
-        uses: Uses,
-        lineage: Vec<Ancestor>,
-        naming: Naming,
-    ) -> Result<Self, Fault> {
-        let mut attempt = [0; 16];
-        exchange.plane.random.fill(&mut attempt)?;
-        Ok(Self {
-            plane: Arc::clone(exchange.plane),
-            tenant: Arc::clone(exchange.tenant),
-            uses,
-            naming,
-            lineage,
-            attempt: AttemptId::from_bytes(attempt),
-            now: exchange.now,
-            refused: OnceLock::new(),
-        })
-    }
-
-    /// What it descends from.
-    pub(super) fn lineage(&self) -> &[Ancestor] {
-        &self.lineage
-    }
-
-    /// Under which rule it is given.
-    pub(super) fn rule(&self) -> &str {
-        &self.naming.rule
-    }
-
-    /// Why nothing was recorded, if something had been used before.
-    pub(super) fn refused(self) -> Option<Reason> {
-        self.refused.into_inner()
-    }
-
-    fn rows(&self) -> Vec<SingleUse> {
-        self.uses.rows(self.attempt, self.now)
-    }
-}
-
-impl WaitingLog for UsingLog {
-    fn record(&self, intents: Vec<Intent>) -> Recording<'_> {
-        Recording::of(self.use_and_record(intents))
-    }
-}
-
-impl UsingLog {
-    async fn use_and_record(&self, intents: Vec<Intent>) -> Result<(), IssuerFault> {
-        if intents.is_empty() {
-            return Ok(());
-        }
-        let intents: Vec<&Intent> = intents.iter().collect();
-        let log = StoreLog::of(&self.plane, &self.tenant);
-        let mut rows = log.rows(&intents)?;
-        for row in &mut rows {
-            row.lineage.clone_from(&self.lineage);
-            row.decision = issuance_log::under_rule(&self.naming.rule);
-        }
-        let told = match self.naming.are_held {
-            true => self.use_and_record_later(rows).await.map_err(Refused::from),
-            false => self.use_record_and_hold(rows).await,
-        };
-        let told = match told {
-            Ok(told) => Ok(told),
-            Err(Refused::Fault(Fault::Store(fault))) => Err(fault),
-            Err(Refused::Fault(fault)) => Err(StoreFault::Bug(fault.to_string())),
-            // Another server may have removed the tenant.
-            Err(Refused::Reason(reason)) => return Err(self.not_recorded(*reason)),
-        };
-        let told_of = told.as_ref().ok();
-        let before = told_of.and_then(|told| self.uses.used_before(told));
-        if let Some(reason) = before {
-            return Err(self.not_recorded(reason));
-        }
-        log.count(&intents, told).map(drop)
-    }
-
-    async fn use_and_record_later(&self, rows: Vec<IntentRow>) -> Result<Vec<Used>, StoreFault> {
-        let (settled, settling) = oneshot::channel();
-        // Whoever waited for it may be gone; then it is used and recorded, and nothing is signed.
-        let settled = Box::new(move |told| drop(settled.send(told)));
-        let store = &self.plane.store;
-        let held = self.tenant.read(|snapshot| snapshot.sequence);
-        store.use_and_record_later(self.tenant.id(), held, self.rows(), rows, settled);
-        let silent = |_| Err(StoreFault::Bug("the store has told nothing".to_owned()));
-        settling.await.unwrap_or_else(silent)
-    }
-
-    /// A name is seen for the first time, which is rare.
-    async fn use_record_and_hold(&self, rows: Vec<IntentRow>) -> Result<Vec<Used>, Refused> {
-        let (plane, tenant) = (Arc::clone(&self.plane), Arc::clone(&self.tenant));
-        let (uses, naming) = (self.rows(), self.naming.clone());
-        blocking(move || plane.use_record_and_hold(&tenant, &uses, &rows, &naming)).await
-    }
-
-    fn not_recorded(&self, reason: Reason) -> IssuerFault {
-        let detail = reason.sentence();
-        drop(self.refused.set(reason));
-        IssuerFault::NotRecorded {
-            detail,
-            retryable: false,
-        }
-    }
-}
 
 impl Exchange<'_> {
     /// Which keys the sender has proved to have, to this endpoint of the tenant.
@@ -293,7 +93,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Who a token is of, and what names it among all.
+    /// Who a token is of.
     pub(super) fn subject(
         &self,
         what: &'static str,
@@ -301,7 +101,7 @@ impl Exchange<'_> {
         holder: &Holder,
         shown: Shown<'_>,
         uses: &mut Uses,
-    ) -> Result<(Believed, Digest), Refused> {
+    ) -> Result<Believed, Refused> {
         let mut context = Context {
             audiences: self.rules.subject_audiences(&self.issuer),
             holder: holder.clone(),
@@ -333,7 +133,6 @@ impl Exchange<'_> {
             },
             Form::X509 => Credential::X509(self.proved_chain(token, holder, shown)?),
         };
-        let digest = credential.digest();
         let leaf = match &credential {
             Credential::X509(chain) => chain.first().cloned(),
             _ => None,
@@ -343,16 +142,15 @@ impl Exchange<'_> {
         if let Some(leaf) = leaf {
             believed.on_record = self.on_record(&leaf)?;
         }
-        let used = match &believed.statement {
-            Some(statement) if token.form != Form::Wit => {
-                let until = statement.expires.plus(CLOCK_LEEWAY);
-                uses.of_presented(what, statement.use_digest, until);
-                statement.use_digest
-            }
-            // A proof of possession is used in its place, or there is nothing that could be.
-            Some(_) | None => digest,
-        };
-        Ok((believed, used))
+        // Otherwise a proof of possession is used in its place, or there is nothing that could be.
+        if let Some(statement) = &believed.statement
+            && token.form != Form::Wit
+        {
+            let until = statement.expires.plus(CLOCK_LEEWAY);
+            uses.of_presented(what, statement.use_digest, until);
+            believed.digest = statement.use_digest;
+        }
+        Ok(believed)
     }
 
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
@@ -453,14 +251,13 @@ impl Exchange<'_> {
         &self,
         shown: Shown<'_>,
         uses: &mut Uses,
-    ) -> Result<Option<(Believed, Digest)>, Refused> {
+    ) -> Result<Option<Believed>, Refused> {
         if shown.certificates.is_empty() {
             return Ok(None);
         }
         let credential = Credential::X509(shown.certificates.to_vec());
-        let digest = credential.digest();
         let client = self.believe(self.view, credential, Context::default(), uses);
-        Ok(Some((client.map_err(not_authenticated)?, digest)))
+        client.map(Some).map_err(not_authenticated)
     }
 
     /// Who the client is, by its assertion (RFC 7523 2.2).
@@ -530,7 +327,10 @@ impl Exchange<'_> {
             statement.use_digest,
             until,
         );
-        Ok(believed)
+        Ok(Believed {
+            digest: Digest::of(client.assertion.as_bytes()),
+            ..believed
+        })
     }
 
     /// A view in which a client vouches for itself, and for nobody else.
@@ -566,9 +366,7 @@ impl Exchange<'_> {
             return Ok((verdict, Vec::new()));
         }
         for _ in 0..MOST_CHAINS {
-            let tried = question.context.trust_chain.clone();
-            let place = (&question.credential, view, tried.as_slice());
-            let Some(chain) = plane.missing_chain(tenant, &verdict, place) else {
+            let Some(chain) = plane.missing_chain(tenant, view, question, &verdict) else {
                 break;
             };
             question.context.trust_chain = chain;
@@ -650,6 +448,7 @@ impl Exchange<'_> {
         Ok(Believed {
             identity,
             statement,
+            digest: question.credential.digest(),
             on_record: Vec::new(),
         })
     }

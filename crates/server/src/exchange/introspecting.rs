@@ -12,8 +12,9 @@ use avouch_core::verdict::{IdentityKind, Verdict};
 use avouch_core::view::View;
 use serde_json::{Map, Value};
 
-use super::believing::{Uses, undecided};
+use super::believing::undecided;
 use super::request::IntrospectionRequest;
+use super::using::Uses;
 use super::{Exchange, Shown};
 use crate::decisions::{Course, Shown as Kept};
 use crate::fault::Refused;
@@ -29,7 +30,7 @@ impl Exchange<'_> {
         let mut uses = Uses::default();
         let client = match &request.client {
             Some(client) => Some(self.client(client, &mut uses)?),
-            None => self.tls_client(shown, &mut uses)?.map(|(client, _)| client),
+            None => self.tls_client(shown, &mut uses)?,
         };
         let refuse = |detail: &str| Reason::IssueClient {
             detail: detail.to_owned(),

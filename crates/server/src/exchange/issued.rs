@@ -7,7 +7,7 @@ use std::time::Duration;
 use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::exchange::delegation;
 use avouch_core::exchange::statement::{Ancestor, LINEAGE};
-use avouch_core::exchange::{Given, IssuedKind};
+use avouch_core::exchange::{Given, Granted, IssuedKind};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_core::verdict::IdentityKind;
@@ -21,15 +21,16 @@ use avouch_store::{AuthorityId, AuthorityState};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::believing::UsingLog;
 use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
+use super::rules::Since;
+use super::using::UsingLog;
 use super::{Considered, Exchange, nonces};
 use crate::blocking::blocking;
 use crate::decisions::{Course, Gave, Said};
-use crate::fault::{Fault, Refused};
-use crate::http::{Known, Views};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views::{Known, Views};
 
 /// How long is waited to be as current as the store before anything is signed.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
@@ -270,11 +271,7 @@ async fn check_not_ended(
     }
     plane.fit(tenant)?;
     if !plane.holds(tenant) {
-        return Err(Reason::IssueObjectUnknown {
-            object: "tenant",
-            name: tenant.id().to_string(),
-        }
-        .into());
+        return Err(unknown("tenant", tenant.id().as_str()).into());
     }
     let held = tenant.held();
     let id = AuthorityId::parse(authority);
@@ -307,8 +304,16 @@ async fn check_still_given(
     let (before, views) = (Arc::clone(before), Arc::clone(views));
     let (rule, lineage) = (log.rule().to_owned(), log.lineage().to_vec());
     blocking(move || {
-        let known = views.known_to(&plane, &tenant)?;
-        plane.check_still_given(&tenant, (&known, &before), (&rule, &lineage))
+        let now = views.known(&plane, &tenant)?;
+        let since = Since {
+            before: &before,
+            now: &now,
+        };
+        let granted = Granted {
+            rule: &rule,
+            lineage: &lineage,
+        };
+        plane.check_still_given(&tenant, since, granted)
     })
     .await
 }

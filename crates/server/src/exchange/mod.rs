@@ -15,6 +15,7 @@ mod nonces;
 pub(crate) mod request;
 mod revoking;
 pub(crate) mod rules;
+mod using;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use avouch_core::budget::{Budget, Limits};
 use avouch_core::crypto::PublicKey;
 use avouch_core::exchange::drift;
 use avouch_core::exchange::{Believed, Given, IssuedKind, Place, Rules, at_most, give};
-use avouch_core::id::{Digest, TrustDomain};
+use avouch_core::id::TrustDomain;
 use avouch_core::question::Holder;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -35,14 +36,14 @@ use avouch_core::view::View;
 
 use crate::decisions::Course;
 use crate::fault::{Fault, Refused};
-use crate::http::{Known, Views};
 use crate::names::Naming;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
-use believing::Uses;
+use crate::views::{Known, Views};
 pub(crate) use issued::Pending;
-use request::{Client, Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};
+use request::{Grant, NO_CREDENTIAL, OTHER_CLIENT, TokenRequest};
 pub(crate) use revoking::Revoking;
+use using::Uses;
 
 /// Where something is exchanged.
 pub(crate) struct Exchange<'a> {
@@ -211,7 +212,7 @@ impl<'a> Exchange<'a> {
             Some(client) => Some(self.client(client, &mut uses)?),
             None => None,
         };
-        let (subject, digest) = match &request.grant {
+        let subject = match &request.grant {
             Grant::ClientCredentials => {
                 self.client_itself(client.clone(), request, shown, &mut uses)?
             }
@@ -238,8 +239,7 @@ impl<'a> Exchange<'a> {
             | Grant::Assertion(_)
             | Grant::ClientCredentials => None,
         };
-        let actor = actor.as_ref().map(|(actor, digest)| (actor, *digest));
-        let given = self.given((&subject, digest), actor, request)?;
+        let given = self.given(&subject, actor.as_ref(), request)?;
         let naming = self.naming(&given, &subject)?;
         // The path may begin with what the token says.
         if given.id.segments().next() == Some(RESERVED) {
@@ -259,7 +259,7 @@ impl<'a> Exchange<'a> {
             }
         }
         if given.rule.lets_reuse(self.now) {
-            uses.forget_tokens();
+            uses.forget_presented();
         }
         Ok(Considered {
             subject,
@@ -297,8 +297,8 @@ impl<'a> Exchange<'a> {
     /// What they get.
     fn given(
         &self,
-        (subject, digest): (&Believed, Digest),
-        actor: Option<(&Believed, Digest)>,
+        subject: &Believed,
+        actor: Option<&Believed>,
         request: &TokenRequest,
     ) -> Result<Given<'_>, Refused> {
         let place = Place {
@@ -308,7 +308,7 @@ impl<'a> Exchange<'a> {
             issuer: &self.issuer,
             now: self.now,
         };
-        give(place, (subject, digest), actor, &request.wanted).or_else(|reason| {
+        give(place, subject, actor, &request.wanted).or_else(|reason| {
             if let Reason::ServiceModel { .. } = &reason {
                 self.refused
                     .replace(Some(subject.identity.name().to_owned()));
@@ -384,13 +384,9 @@ impl<'a> Exchange<'a> {
         request: &TokenRequest,
         shown: Shown<'_>,
         uses: &mut Uses,
-    ) -> Result<(Believed, Digest), Refused> {
+    ) -> Result<Believed, Refused> {
         if let Some(client) = client {
-            let digest = match &request.client {
-                Some(Client { assertion, .. }) => Digest::of(assertion.as_bytes()),
-                None => Digest::of(b""),
-            };
-            return Ok((client, digest));
+            return Ok(client);
         }
         let refuse = |detail: &str| Reason::IssueClient {
             detail: detail.to_owned(),
@@ -400,11 +396,11 @@ impl<'a> Exchange<'a> {
         };
         // RFC 8705 2: whoever has the certificate is the client that is named, and no other.
         let named = request.client_id.as_deref();
-        if named.is_some_and(|named| named != client.0.identity.name()) {
+        if named.is_some_and(|named| named != client.identity.name()) {
             return Err(refuse(OTHER_CLIENT).into());
         }
         if let Some(leaf) = shown.certificates.first() {
-            client.0.on_record = self.on_record(leaf)?;
+            client.on_record = self.on_record(leaf)?;
         }
         Ok(client)
     }

@@ -6,10 +6,11 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::IdentityKind;
 use avouch_core::view::View;
 
-use super::believing::Uses;
 use super::request::IntrospectionRequest;
+use super::using::Uses;
 use super::{Exchange, Shown};
 use crate::fault::Refused;
+use crate::signals::OwnToken;
 
 /// How whoever asks for it is known.
 pub(crate) enum Revoking<'a> {
@@ -49,8 +50,12 @@ impl Exchange<'_> {
         }
         // Not before there is something to end: whoever has nothing writes nothing.
         self.use_up(uses)?;
-        self.plane
-            .end_own_token(self.tenant, (&subject, id), has_ended, by)
+        let token = OwnToken {
+            subject: &subject,
+            id,
+            has_ended,
+        };
+        self.plane.end_own_token(self.tenant, token, by)
     }
 
     /// Whose a token is that holds, or, which is told with it, that was ended itself: whoever has ended it
@@ -84,7 +89,7 @@ impl Exchange<'_> {
             Some(client) => Some(self.client(client, uses)?),
             // A certificate that nobody has vouched for shows a key all the same.
             None => match self.tls_client(shown, uses) {
-                Ok(client) => client.map(|(client, _)| client),
+                Ok(client) => client,
                 Err(Refused::Reason(_)) => None,
                 Err(fault @ Refused::Fault(_)) => return Err(fault),
             },

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avouch_core::exchange::{Ancestor, ExchangeRule, Place, Rules, at_most, still_given};
+use avouch_core::exchange::{Before, ExchangeRule, Granted, Place, Rules, at_most, still_given};
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -12,12 +12,18 @@ use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
 use serde_json::{Map, Value};
 
 use crate::administrators::Superiors;
-use crate::fault::Refused;
-use crate::http::Known;
+use crate::fault::{Refused, misnamed, unknown};
 use crate::names;
 use crate::plane::{Plane, RESERVED};
 use crate::tenant::Tenant;
-use crate::views;
+use crate::views::{self, Known};
+
+/// What a tenant knew when something was considered, and what it knows now.
+#[derive(Clone, Copy)]
+pub(super) struct Since<'a> {
+    pub(super) before: &'a Known,
+    pub(super) now: &'a Known,
+}
 
 impl Plane {
     /// Stores a rule in the place of what had its name. It is read first, as it will be when
@@ -34,11 +40,7 @@ impl Plane {
         name: &str,
         document: &Map<String, Value>,
     ) -> Result<RuleRecord, Refused> {
-        let id = RuleId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "rule",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = RuleId::parse(name).ok_or_else(|| misnamed("rule", "name"))?;
         let rule = self.preview_rule(tenant, name, document)?;
         superiors.check_rule(&rule)?;
         let record = RuleRecord {
@@ -114,19 +116,23 @@ impl Plane {
     pub(super) fn check_still_given(
         &self,
         tenant: &Arc<Tenant>,
-        (known, before): (&Known, &Known),
-        given: (&str, &[Ancestor]),
+        since: Since<'_>,
+        granted: Granted<'_>,
     ) -> Result<(), Refused> {
         let own: Vec<TrustDomain> =
             tenant.read(|snapshot| snapshot.trust_domains.keys().cloned().collect());
         let place = Place {
-            view: &known.view,
-            rules: &known.rules,
+            view: &since.now.view,
+            rules: &since.now.rules,
             own: &own,
             issuer: &self.issuer_of(tenant.id()),
             now: self.now(),
         };
-        Ok(still_given(place, (&before.view, &before.rules), given)?)
+        let before = Before {
+            view: &since.before.view,
+            rules: &since.before.rules,
+        };
+        Ok(still_given(place, before, granted)?)
     }
 
     /// Lets nobody exchange anything under a rule any more.
@@ -137,10 +143,7 @@ impl Plane {
     pub(crate) fn remove_rule(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let id = RuleId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.rules.contains_key(id)));
-        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "rule",
-            name: name.chars().take(128).collect(),
-        })?;
+        let id = there.ok_or_else(|| unknown("rule", name))?;
         let mut changes = names::of_rule(tenant, id.as_str());
         changes.push(Change::Remove(Key::Rule(id)));
         self.apply(tenant, &changes)?;
@@ -196,10 +199,7 @@ fn read(
     let rule = ExchangeRule::read(name, document, view, now)?;
     let trust_domain = rule.trust_domain();
     if !tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
-        return Err(Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: trust_domain.to_string(),
-        });
+        return Err(unknown("trust domain", trust_domain.as_str()));
     }
     if rule.first_segment() == Some(RESERVED) {
         return Err(Reason::IssueIdReserved {

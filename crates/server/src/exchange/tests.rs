@@ -20,9 +20,9 @@ use crate::Settings;
 use crate::administrators::Superiors;
 use crate::clock::SystemClock;
 use crate::fault::Refused;
-use crate::http::Views;
 use crate::plane::{Founding, Plane};
 use crate::tenant::Tenant;
+use crate::views::Views;
 
 const CLOUD: &str = "https://cloud.test";
 
@@ -121,7 +121,7 @@ impl Desk {
 
     fn begun_with(&self, token: String) -> Result<Pending, Refused> {
         let request = TokenRequest::trial(token, None, None, None, Vec::new(), None)?;
-        let known = self.views.known_to(&self.plane, &self.tenant)?;
+        let known = self.views.known(&self.plane, &self.tenant)?;
         let at = Exchange::at(&self.plane, &self.tenant, (&known, &self.views), "decision");
         at.exchange(&request, Shown::default())
     }

@@ -25,7 +25,7 @@ use avouch_store::{AnchorId, AnchorRecord, Change, FederationRecord, Key, Object
 use serde_json::{Map, Value};
 
 use crate::clock::SystemClock;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::fetch::{Target, Trust, certificates};
 use crate::issuers::ListsAllowed;
 use crate::plane::Plane;
@@ -133,10 +133,7 @@ impl Plane {
         trust_domain: &TrustDomain,
     ) -> Result<FederationRecord, Reason> {
         let found = tenant.read(|snapshot| snapshot.federations.get(trust_domain).cloned());
-        found.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "federation relation",
-            name: trust_domain.to_string(),
-        })
+        found.ok_or_else(|| unknown("federation relation", trust_domain.as_str()))
     }
 
     /// How a status list is fetched that JWT-SVIDs of a foreign trust domain name: from the host of

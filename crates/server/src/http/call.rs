@@ -9,6 +9,7 @@ use avouch_api::members::{Document, MOST_VALUES, MOST_VALUES_OF_STRANGERS, Membe
 use avouch_core::credential::Credential;
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
+use avouch_core::view::View;
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,9 +21,10 @@ use super::routes::{Access, Route};
 use crate::caller::Caller;
 use crate::decisions::{Course, Place as Decided, Record, Shown};
 use crate::exchange::request::as_name;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views::Known;
 
 /// What a call has behind the question mark of which nothing is stored.
 pub(super) const DRY_RUN: &str = "dry_run";
@@ -404,13 +406,17 @@ impl Call {
     pub(super) fn any_tenant(&self) -> Result<Arc<Tenant>, Refused> {
         let name = self.name("tenant");
         let found = self.plane().tenant_named(name)?;
-        found.ok_or_else(|| {
-            Reason::IssueObjectUnknown {
-                object: "tenant",
-                name: name.chars().take(64).collect(),
-            }
-            .into()
-        })
+        found.ok_or_else(|| unknown("tenant", name).into())
+    }
+
+    /// What a tenant trusts now, and its exchange rules.
+    pub(super) fn known(&self, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
+        self.http.views.known(self.plane(), tenant)
+    }
+
+    /// What a tenant trusts now.
+    pub(super) fn view(&self, tenant: &Arc<Tenant>) -> Result<Arc<View>, Refused> {
+        Ok(Arc::clone(&self.known(tenant)?.view))
     }
 
     /// The trust domain in the address, if it is the tenant's own.
@@ -419,10 +425,7 @@ impl Call {
         let parsed = TrustDomain::parse(name).ok();
         let own =
             parsed.filter(|name| tenant.read(|snapshot| snapshot.trust_domains.contains_key(name)));
-        own.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: name.chars().take(256).collect(),
-        })
+        own.ok_or_else(|| unknown("trust domain", name))
     }
 }
 

@@ -1,16 +1,13 @@
 //! One question, one verdict.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use avouch_api::{Answer as Told, Asked, Outcome, TrustDocument};
+use avouch_api::{Answer as Told, Asked, Outcome};
 use avouch_core::budget::Budget;
 use avouch_core::crypto::AwsLc;
-use avouch_core::exchange::Rules;
 use avouch_core::exchange::dpop::Proved;
 use avouch_core::explain;
-use avouch_core::id::TenantId;
 use avouch_core::question::Question;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
@@ -23,7 +20,6 @@ use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::access::{Noun, Verb};
 use crate::decisions::{Course, Record, Said, Shown};
-use crate::exchange::rules::rules_of;
 use crate::fault::Refused;
 use crate::issuers::seconds_until;
 use crate::plane::Plane;
@@ -40,164 +36,6 @@ pub(super) const MOST_FETCHES: usize = 2;
 
 /// What a refusal calls the proof that came with a token.
 const PROOF: &str = "the DPoP proof";
-
-/// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
-/// a bundle when they end.
-#[derive(Default)]
-pub(crate) struct Views(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    made: BTreeMap<TenantId, Made>,
-    /// Who makes the view of a tenant; whoever needs the same waits for that one.
-    making: BTreeMap<TenantId, Arc<Mutex<()>>>,
-    /// How many tenants had been removed when those of the removed were dropped last.
-    taken_out: u64,
-}
-
-#[derive(Clone)]
-struct Made {
-    at: (u64, u64, i64),
-    /// When something ended last.
-    ended: u64,
-    /// How often the status lists that are kept have changed.
-    lists: u64,
-    /// The view as if nothing had ended and no status list were there: these change more often than
-    /// the rest.
-    base: Arc<View>,
-    known: Arc<Known>,
-}
-
-/// What a tenant knows at one moment.
-pub(crate) struct Known {
-    /// What it trusts.
-    pub(crate) view: Arc<View>,
-    /// The same without what has ended and what status lists say.
-    pub(crate) base: Arc<View>,
-    /// What it gives to whom.
-    pub(crate) rules: Arc<Rules>,
-    /// When what it trusts, and what it gives, changed last.
-    pub(crate) since: (u64, u64),
-}
-
-impl Views {
-    fn of(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<View>, Refused> {
-        Ok(Arc::clone(&self.known(call, tenant)?.view))
-    }
-
-    /// What the tenant trusts, and its exchange rules.
-    pub(super) fn known(&self, call: &Call, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
-        self.known_to(call.plane(), tenant)
-    }
-
-    /// As [`Views::known`], for whoever has no call.
-    pub(crate) fn known_to(
-        &self,
-        plane: &Plane,
-        tenant: &Arc<Tenant>,
-    ) -> Result<Arc<Known>, Refused> {
-        if let Some(known) = self.if_known(plane, tenant) {
-            return Ok(known);
-        }
-        // With each minute all callers find it over at once. One makes the next and the others wait for
-        // that, since what has ended must not be believed for longer.
-        let turn = self.turn(tenant.id());
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.make(plane, tenant)
-    }
-
-    fn turn(&self, tenant: &TenantId) -> Arc<Mutex<()>> {
-        let mut kept = self.lock();
-        Arc::clone(kept.making.entry(tenant.clone()).or_default())
-    }
-
-    fn make(&self, plane: &Plane, tenant: &Arc<Tenant>) -> Result<Arc<Known>, Refused> {
-        let now = plane.now();
-        let (at, ended) = moment(tenant, now);
-        let endings = Arc::clone(&tenant.held().endings);
-        let lists = plane.status_lists.changes(tenant.id());
-        let made = self.made(tenant, at);
-        let made = match made {
-            Some(made) if made.ended == ended && made.lists == lists => return Ok(made.known),
-            Some(made) => {
-                let kept = plane.status_lists.all(tenant.id());
-                let view = View::clone(&made.base).with_endings(endings);
-                let view = view.with_status_lists(&kept);
-                let known = Arc::new(Known {
-                    view: Arc::new(view),
-                    base: Arc::clone(&made.base),
-                    rules: Arc::clone(&made.known.rules),
-                    since: made.known.since,
-                });
-                Made {
-                    ended,
-                    lists,
-                    known,
-                    ..made
-                }
-            }
-            None => {
-                let documents = plane.trust_of(tenant)?;
-                let base = TrustDocument::view(tenant.id().clone(), documents);
-                let rules = rules_of(tenant, &base, now);
-                let kept = plane.status_lists.all(tenant.id());
-                let view = base.clone().with_endings(endings).with_status_lists(&kept);
-                let base = Arc::new(base);
-                let known = Known {
-                    view: Arc::new(view),
-                    base: Arc::clone(&base),
-                    rules: Arc::new(rules),
-                    since: (at.0, at.1),
-                };
-                Made {
-                    at,
-                    ended,
-                    lists,
-                    base,
-                    known: Arc::new(known),
-                }
-            }
-        };
-        let known = Arc::clone(&made.known);
-        let taken_out = plane.taken_out();
-        let mut kept = self.lock();
-        kept.made.insert(tenant.id().clone(), made);
-        if kept.taken_out != taken_out {
-            kept.taken_out = taken_out;
-            kept.made.retain(|id, _| plane.known(id).is_some());
-            kept.making.retain(|id, _| plane.known(id).is_some());
-        }
-        Ok(known)
-    }
-
-    /// As [`Views::known`], where it is made already.
-    pub(super) fn if_known(&self, plane: &Plane, tenant: &Tenant) -> Option<Arc<Known>> {
-        let (at, ended) = moment(tenant, plane.now());
-        let made = self.made(tenant, at)?;
-        let lists = plane.status_lists.changes(tenant.id());
-        (made.ended == ended && made.lists == lists).then_some(made.known)
-    }
-
-    fn made(&self, tenant: &Tenant, at: (u64, u64, i64)) -> Option<Made> {
-        let kept = self.lock();
-        kept.made
-            .get(tenant.id())
-            .filter(|made| made.at == at)
-            .cloned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a view of now is made from, and when something ended last.
-fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
-    let held = tenant.held();
-    let (trust, rules) = (held.trust_sequence, held.rules_sequence);
-    let at = (trust.number(), rules.number(), now.unix() / 60);
-    (at, held.ended_sequence.number())
-}
 
 /// Decides. Who may read the anchors of the tenant sees the whole verdict, and may add what else is
 /// to be trusted; everyone else learns a code.
@@ -283,7 +121,7 @@ fn view_for(
     brought: Option<&str>,
 ) -> Result<Result<Arc<View>, Reason>, Refused> {
     let Some(trust) = brought else {
-        return Ok(Ok(call.http.views.of(call, tenant)?));
+        return Ok(Ok(call.view(tenant)?));
     };
     let document = match views::read_brought(trust, tenant, "the question") {
         Ok(document) => document,
@@ -367,11 +205,9 @@ impl Asking<'_> {
                 true => plane.introspected(self.tenant, &verdict, &question.credential)?,
                 false => Vec::new(),
             };
-            let tried = question.context.trust_chain.as_slice();
-            let place = (&question.credential, known.as_ref(), tried);
             let chain = match brings_chain {
                 true => None,
-                false => plane.missing_chain(self.tenant, &verdict, place),
+                false => plane.missing_chain(self.tenant, &known, question, &verdict),
             };
             if !told.is_empty() {
                 answers = told;
@@ -381,7 +217,7 @@ impl Asking<'_> {
                 let looked = plane.fetch_missing(self.tenant, &verdict);
                 let awaited = looked.awaited_keys();
                 if looked.has_changed {
-                    known = self.call.http.views.of(self.call, self.tenant)?;
+                    known = self.call.view(self.tenant)?;
                 } else if awaited.is_empty() {
                     break;
                 }

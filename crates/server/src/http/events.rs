@@ -1,8 +1,6 @@
 //! Where transmitters send events (RFC 8935).
 
-use std::sync::Arc;
-
-use avouch_core::reason::{Family, Reason};
+use avouch_core::reason::Reason;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LANGUAGE;
 use serde_json::json;
@@ -10,7 +8,7 @@ use serde_json::json;
 use super::answer::Answer;
 use super::call::{Call, Stop};
 use crate::fault::Refused;
-use crate::signals::may_come_again;
+use crate::signals::{description_of, may_come_again, word_of};
 
 /// The one type of what is sent (RFC 8935 2.1).
 const EVENT: &str = "application/secevent+jwt";
@@ -28,7 +26,7 @@ pub(super) fn receive(call: &Call) -> Result<Answer, Stop> {
         Ok(token) => token.trim(),
         Err(reason) => return Ok(refused(call, &reason)),
     };
-    let view = || Ok(Arc::clone(&call.http.views.known(call, &tenant)?.view));
+    let view = || call.view(&tenant);
     match call.plane().receive_event(&tenant, token, &view) {
         // RFC 8935 2.2: one that came before is taken like the first.
         Ok(_) => Ok(Answer::accepted()),
@@ -66,49 +64,11 @@ fn refused(call: &Call, reason: &Reason) -> Answer {
         reason.sentence()
     );
     let told = json!({
-        "err": word_of(reason), "description": description(reason),
+        "err": word_of(reason), "description": description_of(reason),
         "code": code, "decision": decision,
     });
     // RFC 8935 2.3: in which language the description is.
     Answer::json(&told)
         .with_status(StatusCode::BAD_REQUEST)
         .with(CONTENT_LANGUAGE, "en")
-}
-
-/// The word for a refusal (RFC 8935 2.4, SSF 1.0 8.1.4.1).
-pub(crate) fn word_of(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::IssueEventAudience { .. } => "invalid_audience",
-        Reason::IssueEventIssuer { .. } => "invalid_issuer",
-        Reason::IssueEventKey { .. } => "invalid_key",
-        Reason::IssueEventState { .. } => "invalid_state",
-        Reason::IssueEventSubject { .. } => "access_denied",
-        Reason::ClaimMissing { .. }
-        | Reason::ClaimMistyped { .. }
-        | Reason::HeaderUnexpected { .. }
-        | Reason::CriticalHeaderUnsupported { .. } => "invalid_request",
-        // The algorithm or the keys of the issuer.
-        reason if reason.family() == Family::Federation => "invalid_key",
-        _ => "invalid_request",
-    }
-}
-
-/// What is about the token itself is told; what the tenant trusts is not.
-pub(crate) fn description(reason: &Reason) -> String {
-    match reason {
-        Reason::IssueEventAudience { .. } => "The event is for someone else.".to_owned(),
-        Reason::IssueEventIssuer { .. } => "No events of this issuer are taken here.".to_owned(),
-        Reason::IssueEventKey { .. } => "The event was not signed by its issuer.".to_owned(),
-        reason
-            if matches!(
-                reason.family(),
-                Family::Input | Family::Issue | Family::Limit
-            ) =>
-        {
-            reason.sentence()
-        }
-        reason => avouch_core::explain::of_reason_for_peer(reason)
-            .sentence
-            .to_owned(),
-    }
 }

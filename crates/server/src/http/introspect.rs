@@ -21,7 +21,7 @@ use crate::tenant::Tenant;
 /// business here (2.2).
 pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let (tenant, request) = asked(call, "introspection request")?;
-    let known = call.http.views.known(call, &tenant)?;
+    let known = call.known(&tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
     if administrator(call, &tenant, (Verb::Read, Noun::Rule))?.is_none() {
@@ -56,7 +56,7 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
 /// the tenant, or was over, is answered like what has been ended (2.2).
 pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
     let (tenant, request) = asked(call, "revocation request")?;
-    let known = call.http.views.known(call, &tenant)?;
+    let known = call.known(&tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
     let revoking = match administrator(call, &tenant, (Verb::Write, Noun::Signal))? {

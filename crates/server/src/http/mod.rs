@@ -45,15 +45,15 @@ use tracing::Instrument;
 use crate::caller::Caller;
 use crate::counters::Answered;
 use crate::dry_run;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::issuance_log;
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::tls::Shown;
 use crate::traces;
+use crate::views::Views;
 use answer::Answer;
 use call::{Call, Forwarded, Presented, Rest, Stop};
-pub(crate) use decide::{Known, Views};
 use listener::{Patient, Peer};
 use problem::Problem;
 use routes::{Access, Beginner, Method, Route, routes};
@@ -68,8 +68,6 @@ const DECISION: HeaderName = HeaderName::from_static("avouch-decision");
 
 /// How long an answer may take. Work that was begun is carried through even then.
 const LONGEST_WORK: Duration = Duration::from_secs(30);
-
-pub(crate) use events::{description as event_description, word_of as event_word};
 
 /// Serves administrators and verifiers on a listener until `stopping` becomes true; over TLS if
 /// something is shown to them.
@@ -296,14 +294,7 @@ impl Http {
     }
 
     fn unknown(&self, path: &str) -> Response {
-        self.refuse_address(
-            "none",
-            "other",
-            Reason::IssueObjectUnknown {
-                object: "address",
-                name: path.chars().take(256).collect(),
-            },
-        )
+        self.refuse_address("none", "other", unknown("address", path))
     }
 
     fn refused_head(&self, request: &Request, detail: &str) -> Response {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use avouch_core::credential::jose::algorithm::Algorithm;
 use avouch_core::id::TrustDomain;
-use avouch_core::reason::Reason;
 use avouch_store::Sequence;
 use serde_json::json;
 
@@ -21,11 +20,7 @@ const KEPT: u32 = 30;
 /// for that one never finds another there.
 pub(super) fn first_bundle(call: &Call) -> Result<Answer, Stop> {
     let tenant = call.any_tenant()?;
-    let first = tenant.first_trust_domain();
-    let first = first.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "trust domain",
-        name: format!("of {}", tenant.id()),
-    })?;
+    let first = tenant.require_trust_domain()?;
     bundle_of(call, &tenant, first)
 }
 

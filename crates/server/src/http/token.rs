@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::call::{Call, Rest, Stop};
-use super::decide::{Known, LONGEST_LOOK, MOST_FETCHES};
+use super::decide::{LONGEST_LOOK, MOST_FETCHES};
 use super::manage::refusal;
 use super::oauth;
 use super::routes::Beginner;
@@ -23,6 +23,7 @@ use crate::exchange::{Exchange, Pending, Shown};
 use crate::fault::Refused;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+use crate::views::Known;
 
 /// Everything is settled at first; the use and the record are waited for without a thread.
 pub(super) const BEGINNER: Beginner = Beginner { at_once, begin };
@@ -166,7 +167,7 @@ fn exchanged(
 ) -> Result<(Result<Pending, Refused>, Course), Stop> {
     let mut is_current = false;
     for _ in 0..MOST_FETCHES {
-        let known = call.http.views.known(call, tenant)?;
+        let known = call.known(tenant)?;
         let exchange = exchange_of(call, tenant, &known);
         let tried = exchange.exchange(request, shown(call));
         if !exchange.has_news() {
@@ -182,7 +183,7 @@ fn exchanged(
             return Ok((tried, exchange.course()));
         }
     }
-    let known = call.http.views.known(call, tenant)?;
+    let known = call.known(tenant)?;
     let exchange = exchange_of(call, tenant, &known);
     let tried = exchange.exchange(request, shown(call));
     Ok((tried, exchange.course()))
@@ -234,7 +235,7 @@ pub(super) fn trial(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
     members.finish()?;
     let (form, kind, scope) = (form.as_deref(), kind.as_deref(), scope.as_deref());
     let request = TokenRequest::trial(token, form, issuer, kind, audiences, scope)?;
-    let known = call.http.views.known(call, tenant)?;
+    let known = call.known(tenant)?;
     match exchange_of(call, tenant, &known).consider(&request, Shown::default()) {
         Ok(considered) => {
             let mut told = in_words(&considered.given);

@@ -34,7 +34,7 @@ use avouch_store::{Change, IssuerId, IssuerKeysRecord, IssuerRecord, Key, Object
 use serde_json::{Map, Value, json};
 
 use crate::blocking::blocking;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed, unknown};
 use crate::fetch::{Target, Trust};
 use crate::introspection::Ask;
 use crate::plane::Plane;
@@ -72,11 +72,7 @@ impl Plane {
         name: &str,
         document: &str,
     ) -> Result<IssuerId, Refused> {
-        let id = IssuerId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-            object: "issuer",
-            member: "name".to_owned(),
-            detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-        })?;
+        let id = IssuerId::parse(name).ok_or_else(|| misnamed("issuer", "name"))?;
         // Worked out in its turn: a quarantine must not be written over.
         let put = self.settle(tenant, || {
             // Each time anew: the secret that is kept may be another one meanwhile.
@@ -276,14 +272,14 @@ impl Plane {
                 .map(|keys| keys.document.clone());
             Some((record, keys))
         });
-        let (document, keys) = found.ok_or_else(|| unknown(id.as_str()))?;
+        let (document, keys) = found.ok_or_else(|| no_issuer(id.as_str()))?;
         read(id, &document, keys.as_deref())
     }
 
     fn issuer_named(&self, tenant: &Tenant, name: &str) -> Result<IssuerId, Refused> {
         let id = IssuerId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.issuers.contains_key(id)));
-        Ok(there.ok_or_else(|| unknown(name))?)
+        Ok(there.ok_or_else(|| no_issuer(name))?)
     }
 
     /// The issuers whose tokens carry this name and whose keys are fetched.
@@ -578,11 +574,8 @@ fn put_keys(id: &IssuerId, keys: &Keys) -> Change {
     }))
 }
 
-fn unknown(name: &str) -> Reason {
-    Reason::IssueObjectUnknown {
-        object: "issuer",
-        name: name.chars().take(128).collect(),
-    }
+fn no_issuer(name: &str) -> Reason {
+    unknown("issuer", name)
 }
 
 /// A time as it is shown.

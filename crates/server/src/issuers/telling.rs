@@ -1,5 +1,6 @@
 //! What is told of an issuer: whom it lets in, how it stands, what depends on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_core::anchor::AnchorKind;
@@ -82,7 +83,7 @@ impl Plane {
             "name": id.as_str(),
             "issuer": settings.issuer,
             "preset": preset.map(Preset::name),
-            "state": state(&settings, &keys, &pins, now),
+            "state": IssuerState::of(&settings, &keys, &pins, now).name(),
             "admits": population,
             "warnings": warnings,
             "owner": settings.anchor.get("owner"),
@@ -125,7 +126,10 @@ impl Plane {
     /// How many issuers are in which state, for whoever watches the server.
     pub(crate) fn issuer_states(&self) -> Vec<(&'static str, u64)> {
         let now = self.now();
-        let mut states: Vec<(&'static str, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
+        let mut counts: BTreeMap<IssuerState, u64> = IssuerState::ALL
+            .into_iter()
+            .map(|state| (state, 0))
+            .collect();
         for tenant in self.open_tenants() {
             let ids: Vec<IssuerId> =
                 tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
@@ -135,48 +139,75 @@ impl Plane {
                 else {
                     continue;
                 };
-                let state = state(&settings, &keys, &pins, now);
-                if let Some((_, count)) = states.iter_mut().find(|(name, _)| *name == state) {
-                    *count += 1;
-                }
+                let state = IssuerState::of(&settings, &keys, &pins, now);
+                *counts.entry(state).or_default() += 1;
             }
         }
-        states
+        let counts = counts.into_iter();
+        counts.map(|(state, count)| (state.name(), count)).collect()
     }
 }
 
-const STATES: [&str; 8] = [
-    "contested",
-    "failing",
-    "ok",
-    "quarantined",
-    "rolled_back",
-    "stale",
-    "unpinned",
-    "waiting",
-];
+/// How an issuer stands, by what is most urgent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum IssuerState {
+    Contested,
+    Failing,
+    Ok,
+    Quarantined,
+    RolledBack,
+    Stale,
+    Unpinned,
+    Waiting,
+}
 
-/// One word for how it stands.
-fn state(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> &'static str {
-    let is_stale = |next: i64| now >= Time::from_unix(next).plus(settings.stale_for);
-    if keys.quarantine.is_some() {
-        "quarantined"
-    } else if keys.next.is_some_and(is_stale) {
-        "stale"
-    } else if !keys.contested.is_empty() {
-        "contested"
-    } else if keys.failing.is_some() {
-        "failing"
-    } else if keys.rollback.is_some() {
-        "rolled_back"
-    } else if !settings.has_keys() {
-        "ok"
-    } else if keys.current().next().is_none() {
-        "waiting"
-    } else if keys.unpinned(pins, now).len() == keys.current().count() {
-        "unpinned"
-    } else {
-        "ok"
+impl IssuerState {
+    const ALL: [Self; 8] = [
+        Self::Contested,
+        Self::Failing,
+        Self::Ok,
+        Self::Quarantined,
+        Self::RolledBack,
+        Self::Stale,
+        Self::Unpinned,
+        Self::Waiting,
+    ];
+
+    fn of(settings: &IssuerSettings, keys: &Keys, pins: &Pins, now: Time) -> Self {
+        let is_stale = |next: i64| now >= Time::from_unix(next).plus(settings.stale_for);
+        if keys.quarantine.is_some() {
+            Self::Quarantined
+        } else if keys.next.is_some_and(is_stale) {
+            Self::Stale
+        } else if !keys.contested.is_empty() {
+            Self::Contested
+        } else if keys.failing.is_some() {
+            Self::Failing
+        } else if keys.rollback.is_some() {
+            Self::RolledBack
+        } else if !settings.has_keys() {
+            Self::Ok
+        } else if keys.current().next().is_none() {
+            Self::Waiting
+        } else if keys.unpinned(pins, now).len() == keys.current().count() {
+            Self::Unpinned
+        } else {
+            Self::Ok
+        }
+    }
+
+    /// The word for it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Contested => "contested",
+            Self::Failing => "failing",
+            Self::Ok => "ok",
+            Self::Quarantined => "quarantined",
+            Self::RolledBack => "rolled_back",
+            Self::Stale => "stale",
+            Self::Unpinned => "unpinned",
+            Self::Waiting => "waiting",
+        }
     }
 }
 
@@ -231,10 +262,7 @@ fn read_anchor(
     let text = json!({ "anchors": [anchor] }).to_string();
     let read = views::read(&text, tenant, "the issuer")?;
     let entry = read.entries().first();
-    Ok(entry.and_then(|entry| match &entry.anchor.kind {
-        AnchorKind::Issuer(issuer) => Some(issuer.clone()),
-        _ => None,
-    }))
+    Ok(entry.and_then(|entry| entry.anchor.kind.as_issuer().cloned()))
 }
 
 fn read_provider(
@@ -248,10 +276,7 @@ fn read_provider(
     let text = json!({ "anchors": [bare_anchor(id, settings)] }).to_string();
     let read = views::read(&text, tenant, "the issuer")?;
     let mut anchors = read.entries().iter().map(|entry| &entry.anchor.kind);
-    Ok(anchors.find_map(|kind| match kind {
-        AnchorKind::Saml(provider) => Some(provider.clone()),
-        _ => None,
-    }))
+    Ok(anchors.find_map(|kind| kind.as_saml().cloned()))
 }
 
 /// Whom an anchor lets in, in words, if it vouches for whoever an issuer or an identity provider names.

@@ -19,7 +19,7 @@ use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{Change, Entry, Key, NodeId, NodeRecord, Object, Selector};
 
 use crate::caller::Caller;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::{KnownTenant, Plane, RESERVED};
 use crate::reach::Reach;
 use crate::tenant::Tenant;
@@ -261,10 +261,7 @@ impl Plane {
             Err(fault) if fault.is_damage() => {}
             Err(fault) => return Err(fault.into()),
         }
-        let unknown = || Reason::IssueObjectUnknown {
-            object: "node",
-            name: node.chars().take(128).collect(),
-        };
+        let unknown = || unknown("node", node);
         let id = NodeId::parse(node).ok_or_else(unknown)?;
         let mut last = None;
         for _ in 0..MOST_ATTEMPTS {
@@ -321,11 +318,7 @@ impl Plane {
 
 /// The ID of a node of this name, in the first trust domain of its tenant.
 fn node_id(tenant: &Tenant, node: &NodeId) -> Result<SpiffeId, Reason> {
-    let domain = tenant.first_trust_domain();
-    let domain = domain.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "trust domain",
-        name: format!("of {}", tenant.id()),
-    })?;
+    let domain = tenant.require_trust_domain()?;
     // The ID is checked as any other, so a node of the name `..` is refused here.
     SpiffeId::parse(&format!("spiffe://{domain}/{RESERVED}/node/{node}"))
 }
@@ -347,8 +340,5 @@ fn meanwhile(node: &SpiffeId) -> Reason {
 pub(crate) fn find(tenant: &Tenant, node: &str) -> Result<NodeRecord, Reason> {
     let found = NodeId::parse(node);
     let found = found.and_then(|id| tenant.read(|snapshot| snapshot.nodes.get(&id).cloned()));
-    found.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "node",
-        name: node.chars().take(128).collect(),
-    })
+    found.ok_or_else(|| unknown("node", node))
 }

@@ -18,7 +18,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
 use super::{Membership, Which, meanwhile, node_id};
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, misnamed};
 use crate::plane::Plane;
 use crate::quotas::Bounded;
 use crate::tenant::Tenant;
@@ -161,11 +161,7 @@ impl Plane {
 
 /// The name of a node that a token is to be made for.
 pub(crate) fn node_named(name: &str, object: &'static str) -> Result<NodeId, Reason> {
-    NodeId::parse(name).ok_or_else(|| Reason::IssueObjectMalformed {
-        object,
-        member: "node".to_owned(),
-        detail: "a name is 1 to 128 letters, digits, `.`, `_` and `-`".to_owned(),
-    })
+    NodeId::parse(name).ok_or_else(|| misnamed(object, "node"))
 }
 
 /// A token, as it is remembered now.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use avouch_core::id::TenantId;
+use avouch_core::time::Time;
 use avouch_store::{Conflict, Sequence};
 
 use super::known::Seen;
@@ -21,6 +22,9 @@ const LOOKING_AT_ONCE: usize = 4;
 /// can have it asked.
 const LOOKED_AGAIN_EACH: i64 = 1;
 
+/// When the store was asked last on behalf of a node that would be refused otherwise.
+pub(super) struct LookedAgain(AtomicI64);
+
 /// What was followed.
 enum Followed {
     Tenant,
@@ -28,6 +32,28 @@ enum Followed {
     News(Arc<KnownTenant>),
     /// The store was put back to an earlier state.
     Everything,
+}
+
+impl LookedAgain {
+    /// Whether it may be asked now.
+    fn may_look(&self, now: Time) -> bool {
+        is_long_ago(self.0.load(Ordering::Relaxed), now)
+    }
+
+    /// Notes that it is asked now. Of several who would ask at once, one is told to.
+    fn look(&self, now: Time) -> bool {
+        let asked = |looked| is_long_ago(looked, now).then_some(now.unix());
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, asked)
+            .is_ok()
+    }
+}
+
+impl Default for LookedAgain {
+    /// It was never asked; half of all, so that the time since then is a number still.
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN / 2))
+    }
 }
 
 impl Plane {
@@ -51,20 +77,12 @@ impl Plane {
 
     /// Whether the store may be asked now for what is not heard of yet, before a node is refused.
     pub(crate) fn may_look_again(&self) -> bool {
-        let looked = self.looked_again.load(Ordering::Relaxed);
-        !(0..LOOKED_AGAIN_EACH).contains(&(self.now().unix() - looked))
+        self.looked_again.may_look(self.now())
     }
 
     /// Asks it. Whether it was asked, and has answered.
     pub(crate) fn look_again(&self) -> bool {
-        let now = self.now().unix();
-        let is_early = |looked: i64| (0..LOOKED_AGAIN_EACH).contains(&(now - looked));
-        let looking =
-            self.looked_again
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |looked| {
-                    (!is_early(looked)).then_some(now)
-                });
-        looking.is_ok() && self.follow_store().is_ok()
+        self.looked_again.look(self.now()) && self.follow_store().is_ok()
     }
 
     /// Follows what other servers store as soon as they have, for as long as `at_most`.
@@ -260,6 +278,11 @@ impl Plane {
         self.tell(tenant, &Concerned::everyone());
         Ok(())
     }
+}
+
+/// Whether enough seconds lie between two looks. After a clock was put back it is so, too.
+fn is_long_ago(looked: i64, now: Time) -> bool {
+    !(0..LOOKED_AGAIN_EACH).contains(&(now.unix() - looked))
 }
 
 fn check_all_is_read(tenant: &Tenant) -> Result<(), Fault> {

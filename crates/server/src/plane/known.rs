@@ -10,6 +10,7 @@
 //! read when someone asks for them. Only a [`Tenant`] has a snapshot, and only opening makes one, so
 //! nothing can be decided by what was not read.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use avouch_core::id::{TenantId, TrustDomain};
@@ -17,7 +18,7 @@ use avouch_core::time::Time;
 use avouch_store::{BoundedKind, Counts, Sequence, TenantKind, TenantRecord};
 
 use super::sketch::Sketch;
-use super::{Plane, Raised, Tenants};
+use super::{OPERATOR, Plane, Raised, Tenants};
 use crate::back_off::{BackOff, Waits};
 use crate::fault::Fault;
 use crate::tenant::Tenant;
@@ -277,6 +278,104 @@ impl KnownTenant {
 }
 
 impl Plane {
+    /// Knows of the tenants that the store has and this server does not know yet.
+    pub(crate) fn know_new_tenants(&self) -> Result<(), Fault> {
+        for record in self.store.tenants(&OPERATOR)? {
+            if self.known(&record.id).is_some() {
+                continue;
+            }
+            let known = self.know(record, None);
+            // Whose its trust domains are is known from now on.
+            if let Err(error) = self.look_at(&known) {
+                tracing::error!(tenant = %known.id(), %error, "the tenant cannot be read");
+            }
+            self.tell_above([known.as_ref()]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn know(&self, record: TenantRecord, raised: Option<Raised>) -> Arc<KnownTenant> {
+        let mut tenants = self.tenants_mut();
+        let known = tenants.by_id.entry(record.id.clone());
+        Arc::clone(known.or_insert_with(|| Arc::new(KnownTenant::new(record, raised))))
+    }
+
+    pub(super) fn note_domains(&self, tenant: &Tenant) {
+        let names = tenant.read(|snapshot| Names {
+            all: snapshot.trust_domains.keys().cloned().collect(),
+            at: snapshot.sequence,
+            are_sketched: false,
+        });
+        let known = self.known(tenant.id());
+        let is_held = |known: &Arc<KnownTenant>| {
+            let opened = known.opened();
+            opened.is_some_and(|opened| std::ptr::eq(opened.as_ref(), tenant))
+        };
+        if let Some(known) = known.filter(is_held) {
+            let noted = tenant
+                .noted_domains
+                .swap(names.all.len(), Ordering::Relaxed);
+            if noted != names.all.len() || !self.are_noted(&known, &names) {
+                self.put_names(&known, &names);
+            }
+        }
+    }
+
+    /// Notes whose the trust domains are that a tenant has which is not open.
+    pub(super) fn note_names(&self, known: &KnownTenant, names: &Names) {
+        if !self.are_noted(known, names) {
+            self.put_names(known, names);
+        }
+    }
+
+    /// Whether nothing is to be changed for these names to be noted.
+    fn are_noted(&self, known: &KnownTenant, names: &Names) -> bool {
+        // For as long as nobody can note others.
+        let tenants = self.tenants();
+        let is_noted = |name: &TrustDomain| tenants.by_domain.get(name) == Some(known.id());
+        names.all.iter().all(is_noted) && known.takes(names)
+    }
+
+    pub(super) fn put_names(&self, known: &KnownTenant, names: &Names) {
+        let mut tenants = self.tenants_mut();
+        let held = tenants.by_id.get(known.id());
+        if !held.is_some_and(|held| std::ptr::eq(held.as_ref(), known)) || !known.takes(names) {
+            return;
+        }
+        tenants
+            .by_domain
+            .retain(|name, owner| owner != known.id() || names.all.contains(name));
+        let owned = names
+            .all
+            .iter()
+            .map(|name| (name.clone(), known.id().clone()));
+        tenants.by_domain.extend(owned);
+    }
+
+    /// Knows of a tenant no more.
+    pub(crate) fn take_out(&self, known: &Arc<KnownTenant>) {
+        let mut tenants = self.tenants_mut();
+        let held = tenants.by_id.get(known.id());
+        if held.is_some_and(|held| Arc::ptr_eq(held, known)) {
+            tenants.by_id.remove(known.id());
+            tenants.by_domain.retain(|_, owner| owner != known.id());
+            tenants.taken_out += 1;
+            drop(tenants);
+            self.decisions.forget(known.id());
+        }
+    }
+
+    /// Whether this tenant is held, and not another of its name.
+    pub(crate) fn holds(&self, tenant: &Arc<Tenant>) -> bool {
+        let held = self.opened(tenant.id());
+        held.is_some_and(|held| Arc::ptr_eq(&held, tenant))
+    }
+
+    /// How many tenants were held once and are no more.
+    pub(crate) fn taken_out(&self) -> u64 {
+        self.tenants().taken_out
+    }
+
     /// Whether the owner of a trust domain is found without reading anything.
     pub(crate) fn is_owner_open(&self, trust_domain: &TrustDomain) -> bool {
         let tenants = self.tenants();

@@ -237,6 +237,17 @@ fn text_of(record: &SignalRecord, member: &str) -> Option<String> {
     Some(document.get(member)?.as_str()?.to_owned())
 }
 
+/// A token that the tenant has given itself.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnToken<'a> {
+    /// Whose it is.
+    pub(crate) subject: &'a SpiffeId,
+    /// Its `jti`.
+    pub(crate) id: &'a str,
+    /// Whether it was ended itself before.
+    pub(crate) has_ended: bool,
+}
+
 impl Plane {
     /// Ends what is named, with `more` in the same change; whether anything has ended by that. Of two
     /// servers that are told at once, the later one is held: an ending only ever grows.
@@ -307,10 +318,10 @@ impl Plane {
     pub(crate) fn end_own_token(
         &self,
         tenant: &Arc<Tenant>,
-        (subject, id): (&SpiffeId, &str),
-        has_ended: bool,
+        token: OwnToken<'_>,
         by: Option<String>,
     ) -> Result<(), Refused> {
+        let OwnToken { subject, id, .. } = token;
         let holders = SignalId::parse(HOLDERS);
         let holders = holders.ok_or_else(|| Fault::Bug("holders have no name".to_owned()))?;
         let share = Share {
@@ -327,7 +338,7 @@ impl Plane {
             by: by.as_deref().unwrap_or("whoever had it in hand"),
             stream: by.is_none().then_some(&share),
         };
-        if has_ended && ending.is_by_holder() {
+        if token.has_ended && ending.is_by_holder() {
             return self.look_through(tenant, &ending, false);
         }
         self.end(tenant, &ending, |_| Ok(Vec::new()))?;

@@ -17,6 +17,7 @@ mod ending;
 mod notices;
 mod receivers;
 mod receiving;
+mod refused;
 mod sending;
 mod settings;
 mod state;
@@ -28,17 +29,20 @@ use std::time::Duration;
 
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{Change, Key, Object, SignalId, SignalKey, SignalKind, SignalRecord};
+use avouch_store::{
+    Change, Key, NAME_IN_WORDS, Object, SignalId, SignalKey, SignalKind, SignalRecord,
+};
 
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use ending::{LookedThrough, Shares, endings_of, mark_of, read_ending};
+pub(crate) use ending::{LookedThrough, OwnToken, Shares, endings_of, mark_of, read_ending};
 pub(crate) use notices::with_notices;
 pub(crate) use receivers::{Receiver, Step};
 pub(crate) use receiving::{Receiving, may_come_again};
+pub(crate) use refused::{description_of, word_of};
 pub(crate) use sending::{Poll, sending};
 pub(crate) use streams::Named;
 pub(crate) use transmitter::following;
@@ -100,10 +104,7 @@ fn named(
 ) -> Result<SignalId, Reason> {
     let id = SignalId::parse(name);
     let there = id.filter(|id| record_of(tenant, kind, id).is_some());
-    there.ok_or_else(|| Reason::IssueObjectUnknown {
-        object,
-        name: name.chars().take(128).collect(),
-    })
+    there.ok_or_else(|| unknown(object, name))
 }
 
 fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
@@ -111,10 +112,7 @@ fn new_name(object: &'static str, name: &str) -> Result<SignalId, Reason> {
     id.ok_or_else(|| Reason::IssueObjectMalformed {
         object,
         member: "name".to_owned(),
-        detail: format!(
-            "a name is 1 to 128 letters, digits, `.`, `_` and `-`, and not `{}`",
-            ending::HOLDERS
-        ),
+        detail: format!("{NAME_IN_WORDS}, and not `{}`", ending::HOLDERS),
     })
 }
 

@@ -21,7 +21,7 @@ use super::settings::document_of;
 use super::{key_of, named, new_name, record_of, records_of, remove};
 use crate::caller::Caller;
 use crate::failing::Failing;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::fetch::{Target, certificates};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -589,10 +589,7 @@ impl Receiver {
         let record = record_of(tenant, SignalKind::Receiver, &self.id);
         let settings = record.as_ref().map(ReceiverSettings::stored).transpose()?;
         let same = settings.filter(|settings| settings.subject == self.subject);
-        let gone = || Reason::IssueObjectUnknown {
-            object: "receiver",
-            name: self.id.to_string(),
-        };
+        let gone = || unknown("receiver", self.id.as_str());
         Ok(same.ok_or_else(gone)?)
     }
 }
@@ -710,8 +707,5 @@ fn check_stream(state: &ReceiverState, name: &str) -> Result<(), Reason> {
 }
 
 fn no_stream(name: Option<&str>) -> Reason {
-    Reason::IssueObjectUnknown {
-        object: "stream",
-        name: name.unwrap_or("(not named)").chars().take(128).collect(),
-    }
+    unknown("stream", name.unwrap_or("(not named)"))
 }

@@ -386,10 +386,6 @@ fn signing_domain(tenant: &Tenant, about: &SpiffeId) -> Result<SpiffeId, Refused
     if is_own {
         return Ok(about.clone());
     }
-    let first = tenant.first_trust_domain();
-    let first = first.ok_or_else(|| Reason::IssueObjectUnknown {
-        object: "trust domain",
-        name: format!("of {}", tenant.id()),
-    })?;
+    let first = tenant.require_trust_domain()?;
     Ok(SpiffeId::parse(&format!("spiffe://{first}"))?)
 }

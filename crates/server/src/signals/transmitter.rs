@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::attempts::{Attempts, Place};
 use super::receiving::{Way, may_come_again, state_of};
+use super::refused::{description_of, word_of};
 use super::settings::{Delivery, Settings};
 use super::state::{Asked, Remote, State};
 use super::{record_of, records_of};
@@ -339,8 +340,8 @@ impl Plane {
                 // It comes again with a later question.
                 Err(Refused::Reason(reason)) if may_come_again(&reason) => {}
                 Err(Refused::Reason(reason)) => {
-                    let word = crate::http::event_word(&reason).to_owned();
-                    let why = crate::http::event_description(&reason);
+                    let word = word_of(&reason).to_owned();
+                    let why = description_of(&reason);
                     self.note_stream(tenant, id, |state| {
                         state.refuse_later((name.clone(), word.clone(), why.clone()));
                     })?;
@@ -416,11 +417,7 @@ impl<'a> Caller<'a> {
                 )
             }
             None => {
-                let first = tenant.first_trust_domain();
-                let domain = first.ok_or_else(|| Reason::IssueObjectUnknown {
-                    object: "trust domain",
-                    name: format!("of {}", tenant.id()),
-                })?;
+                let domain = tenant.require_trust_domain()?;
                 let server = reserved(&domain, "server")?;
                 let audience = vec![settings.issuer.clone()];
                 Zeroizing::new(plane.sign_jwt(tenant, server, audience, None)?.token)

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use avouch_core::ended::{Birth, Mark};
 use avouch_core::exchange::statement::descends_from;
 use avouch_core::id::{TenantId, TrustDomain, hex};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
 use avouch_issuer::stages::issue_one;
@@ -19,7 +18,7 @@ use avouch_issuer::token::TokenKind;
 use avouch_store::{CredentialKind, IntentRow, Sequence};
 use serde_json::{Value, json};
 
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::issuing::StoreLog;
 use crate::plane::Plane;
 use crate::remembered::{Remembered, Room};
@@ -158,10 +157,7 @@ impl Plane {
     ///
     /// `issue.object_unknown`, or what failed on our side.
     pub fn status_list(&self, tenant: &Arc<Tenant>, name: &str) -> Result<String, Refused> {
-        let unknown = || Reason::IssueObjectUnknown {
-            object: "status list",
-            name: name.chars().take(64).collect(),
-        };
+        let unknown = || unknown("status list", name);
         let is_name = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if name.len() != 16 || !name.bytes().all(is_name) {
             return Err(unknown().into());

@@ -6,12 +6,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use avouch_core::id::TrustDomain;
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use rustls::ServerConfig;
 
 use super::{Svid, config};
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::{Plane, reserved};
 
 /// Shows `spiffe://TRUST-DOMAIN/avouch/server`. The trust domain is the one whose name the client
@@ -91,10 +90,7 @@ impl SpiffeEndpoint {
     }
 
     fn renew(&self, trust_domain: &TrustDomain) -> Result<Arc<ServerConfig>, Refused> {
-        let unknown = || Reason::IssueObjectUnknown {
-            object: "trust domain",
-            name: trust_domain.to_string(),
-        };
+        let unknown = || unknown("trust domain", trust_domain.as_str());
         let owner = self.plane.owner_of(trust_domain)?.ok_or_else(unknown)?;
         let bundle_sequence = owner.held().bundle_sequence.number();
         let id = reserved(trust_domain, "server")?;

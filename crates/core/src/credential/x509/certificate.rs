@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use der::asn1::{AnyRef, BitStringRef, IntRef};
+use der::asn1::{AnyRef, IntRef};
 use der::{Decode, Reader, SliceReader, Tagged};
 
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
@@ -11,6 +11,7 @@ use super::der_read::{Context, Detail, decode, detail, exactly, inside, time};
 use super::extensions::Extensions;
 use super::general_name::GeneralName;
 use super::name::DistinguishedName;
+use super::signed::Signed;
 use crate::crypto::PublicKey;
 use crate::id::{Digest, hex};
 use crate::time::Time;
@@ -38,36 +39,25 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads one DER certificate that fills `der`; says why it cannot.
+    /// Reads one DER certificate that fills `der`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, for the detail of a refusal.
     pub fn parse(der: &[u8]) -> Result<Self, String> {
-        let mut outer = SliceReader::new(der).map_err(detail)?;
-        let (signed, algorithm, signature) = outer
-            .sequence(|reader| {
-                let signed = reader.tlv_bytes()?;
-                let algorithm = reader.tlv_bytes()?;
-                let signature = BitStringRef::decode(reader)?;
-                Ok::<_, der::Error>((signed, algorithm, signature))
-            })
-            .map_err(detail)?;
-        outer.finish().map_err(detail)?;
-        let signature = signature
-            .as_bytes()
-            .ok_or_else(|| "its signature is not whole bytes".to_owned())?
-            .to_vec();
-        let signature_algorithm =
-            algorithm::signature_algorithm(AnyRef::from_der(algorithm).map_err(detail)?)?;
-        let fields = Fields::parse(signed)?;
-        let inner_signature_algorithm = if fields.signature_algorithm == algorithm {
+        let outer = Signed::read(der)?;
+        let fields = Fields::parse(outer.content)?;
+        let inner_signature_algorithm = if fields.signature_algorithm == outer.algorithm_der {
             None
         } else {
             let inner = AnyRef::from_der(fields.signature_algorithm).map_err(detail)?;
             Some(algorithm::signature_algorithm(inner)?)
         };
         Ok(Self {
-            signed: range_of(der, signed),
+            signed: range_of(der, outer.content),
             public_key_info: range_of(der, fields.public_key_info),
-            signature,
-            signature_algorithm,
+            signature: outer.signature.to_vec(),
+            signature_algorithm: outer.algorithm,
             inner_signature_algorithm,
             version: fields.version,
             serial: fields.serial,

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
-use der::asn1::{AnyRef, BitStringRef, IntRef, UintRef};
+use der::asn1::{AnyRef, IntRef, UintRef};
 use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::algorithm::{self, SignatureAlgorithm};
@@ -16,6 +16,7 @@ use super::der_read::{Context, Detail, decode_all, detail, expect, sequence, tim
 use super::distribution_point::{IssuingDistributionPoint, issuing_distribution_point};
 use super::extensions::{AuthorityKeyId, Critical, Extension, authority_key_id};
 use super::name::DistinguishedName;
+use super::signed::Signed;
 use crate::crypto::{NotSigned, PublicKey, Verifier};
 use crate::id::Digest;
 use crate::time::Time;
@@ -145,28 +146,17 @@ impl RevocationReason {
 }
 
 impl Crl {
-    /// Reads one DER list that fills `der`; says why it cannot. What is wrong with a list whose
-    /// shape can be read is kept, and refuses it where it would be used.
+    /// Reads one DER list that fills `der`. What is wrong with a list whose shape can be read is kept,
+    /// and refuses it where it would be used.
+    ///
+    /// # Errors
+    ///
+    /// Why its shape cannot be read, for the detail of a refusal.
     pub fn parse(der: &[u8]) -> Result<Self, String> {
-        let mut outer = SliceReader::new(der).map_err(detail)?;
-        let (signed, algorithm, signature) = outer
-            .sequence(|reader| {
-                let signed = reader.tlv_bytes()?;
-                let algorithm = reader.tlv_bytes()?;
-                let signature = BitStringRef::decode(reader)?;
-                Ok::<_, der::Error>((signed, algorithm, signature))
-            })
-            .map_err(detail)?;
-        outer.finish().map_err(detail)?;
-        let signature = signature
-            .as_bytes()
-            .ok_or_else(|| "its signature is not whole bytes".to_owned())?
-            .to_vec();
-        let signature_algorithm =
-            algorithm::signature_algorithm(AnyRef::from_der(algorithm).map_err(detail)?)?;
+        let outer = Signed::read(der)?;
         let mut reading = Reading::default();
-        let fields = Fields::parse(signed, &mut reading)?;
-        if fields.signature_algorithm != algorithm {
+        let fields = Fields::parse(outer.content, &mut reading)?;
+        if fields.signature_algorithm != outer.algorithm_der {
             reading.defect("signature", "names two different algorithms");
         }
         let mut entries = match fields.revoked {
@@ -182,9 +172,9 @@ impl Crl {
             .windows(2)
             .any(|pair| matches!(pair, [one, other] if serial(one) == serial(other)));
         Ok(Self {
-            signed: range_of(der, signed),
-            signature,
-            signature_algorithm,
+            signed: range_of(der, outer.content),
+            signature: outer.signature.to_vec(),
+            signature_algorithm: outer.algorithm,
             issuer: DistinguishedName::parse(fields.issuer)?,
             this_update: fields.this_update,
             next_update: fields.next_update,

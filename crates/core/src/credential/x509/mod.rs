@@ -14,6 +14,7 @@ mod general_name;
 pub(crate) mod host;
 mod name;
 mod request;
+mod signed;
 mod signed_statuses;
 mod status_request;
 

@@ -1,11 +1,12 @@
 //! Certification requests (PKCS#10, RFC 2986): a public key, and proof that whoever asks has its
 //! private half.
 
-use der::asn1::{AnyRef, BitStringRef};
-use der::{Decode, Encode, Reader, SliceReader, Tag};
+use der::asn1::AnyRef;
+use der::{Decode, Encode, Tag};
 
 use super::algorithm::{self, KeyProblem, SignatureAlgorithm};
 use super::der_read::{Context, Detail, decode, detail, elements, expect};
+use super::signed::Signed;
 use crate::crypto::{NotSigned, PublicKey, Verifier};
 
 /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 4.1.2.7) that fills `info`, and makes sure that it
@@ -35,26 +36,18 @@ pub struct CertificationRequest {
 }
 
 impl CertificationRequest {
-    /// Reads one DER request that fills `der`; says why it cannot.
+    /// Reads one DER request that fills `der`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, for the detail of a refusal.
     pub fn parse(der: &[u8]) -> Result<Self, String> {
-        let mut outer = SliceReader::new(der).map_err(detail)?;
-        let (signed, algorithm, signature) = outer
-            .sequence(|reader| {
-                let signed = reader.tlv_bytes()?;
-                let algorithm = AnyRef::decode(reader)?;
-                let signature = BitStringRef::decode(reader)?;
-                Ok::<_, der::Error>((signed, algorithm, signature))
-            })
-            .map_err(detail)?;
-        outer.finish().map_err(detail)?;
-        let signature = signature
-            .as_bytes()
-            .ok_or_else(|| "its signature is not whole bytes".to_owned())?;
+        let outer = Signed::read(der)?;
         Ok(Self {
-            signed: signed.to_vec(),
-            public_key_info: public_key_info(signed)?,
-            signature_algorithm: algorithm::signature_algorithm(algorithm)?,
-            signature: signature.to_vec(),
+            signed: outer.content.to_vec(),
+            public_key_info: public_key_info(outer.content)?,
+            signature_algorithm: outer.algorithm,
+            signature: outer.signature.to_vec(),
         })
     }
 

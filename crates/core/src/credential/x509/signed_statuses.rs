@@ -3,13 +3,14 @@
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc6960;
-use der::asn1::{AnyRef, BitStringRef};
+use der::asn1::AnyRef;
 use der::{Encode, Tag, Tagged};
 
-use super::algorithm::{SignatureAlgorithm, signature_algorithm};
+use super::algorithm::SignatureAlgorithm;
 use super::der_read::{
     Context, Detail, decode, decode_all, detail, each, elements, expect, sequence, time,
 };
+use super::signed::Signed;
 use super::status_request::nonce;
 use crate::crypto::{NotSigned, PublicKey, Verifier};
 use crate::time::Time;
@@ -76,15 +77,10 @@ impl SignedStatuses {
         if decode::<ObjectIdentifier>(kind)? != rfc6960::ID_PKIX_OCSP_BASIC {
             return Err("its answer is not a basic one".to_owned());
         }
-        let answer = sequence(expect(answer, Tag::OctetString)?)?;
-        let [signed, algorithm, signature] = *answer.as_slice() else {
-            return Err("its answer is not what is signed, by what, and the signature".to_owned());
-        };
-        let signature: BitStringRef<'_> = decode(signature)?;
-        let signature = signature
-            .as_bytes()
-            .ok_or("a signature is not whole bytes")?;
-        let fields = elements(expect(signed, Tag::Sequence)?)?;
+        let outer = Signed::read(expect(answer, Tag::OctetString)?).map_err(|detail| {
+            format!("its answer is not what is signed, by what, and the signature: {detail}")
+        })?;
+        let fields = sequence(outer.content)?;
         let (responder, at, list, extensions) = match *fields.as_slice() {
             [responder, at, list] => (responder, at, list, None),
             [responder, at, list, extensions] => (responder, at, list, Some(extensions)),
@@ -105,9 +101,9 @@ impl SignedStatuses {
                 .map(|one| SignedStatus::of(one?))
                 .collect::<Result<_, Detail>>()?,
             nonce,
-            signed: signed.to_der().map_err(detail)?,
-            signature_algorithm: signature_algorithm(algorithm)?,
-            signature: signature.to_vec(),
+            signed: outer.content.to_vec(),
+            signature_algorithm: outer.algorithm,
+            signature: outer.signature.to_vec(),
         })
     }
 

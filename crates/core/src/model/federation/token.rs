@@ -14,7 +14,7 @@ use super::proof::Proof;
 use super::signed_in::{SignInReading, SignedIn};
 use super::status::{Signer, Told, status};
 use super::subject::{check_constraints, check_expected};
-use crate::anchor::{Anchor, AnchorKind};
+use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::credential::Credential;
 use crate::credential::jose::algorithm::Algorithm;
@@ -718,17 +718,11 @@ impl TokenModel<'_> {
         let anchors = self.asked.view.anchors();
         let issuers: Vec<String> = anchors
             .iter()
-            .filter_map(|anchor| match &anchor.kind {
-                AnchorKind::Issuer(issuer) => Some(issuer.issuer().to_owned()),
-                _ => None,
-            })
+            .filter_map(|anchor| Some(anchor.kind.as_issuer()?.issuer().to_owned()))
             .collect();
         let trust_domains: Vec<String> = anchors
             .iter()
-            .filter_map(|anchor| match &anchor.kind {
-                AnchorKind::TrustDomain(bundle) => Some(bundle.trust_domain.to_string()),
-                _ => None,
-            })
+            .filter_map(|anchor| Some(anchor.kind.as_trust_domain()?.trust_domain.to_string()))
             .collect();
         if issuers.is_empty() && trust_domains.is_empty() {
             return Reason::NoAnchors {};

@@ -6,7 +6,7 @@ use avouch_core::id::SpiffeId;
 use avouch_store::{AdminId, AdminRecord};
 use serde_json::{Value, json};
 
-use super::unknown;
+use crate::fault::unknown;
 use crate::given_already::Giver;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use avouch_core::time::Time;
 use serde_json::{Map, Value, json};
 
-use super::unknown;
 use crate::anchors::AnchorTold;
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::issuers::admits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use avouch_store::{AttestorId, AttestorRecord};
 use serde_json::{Value, json};
 
-use super::unknown;
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;

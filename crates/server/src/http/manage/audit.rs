@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use avouch_store::{EntryId, TenantKind};
+use avouch_store::{EntryExtras, EntryId, TenantKind};
 use serde_json::{Value, json};
 
-use super::unknown;
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -35,11 +35,10 @@ pub(in crate::http) fn record(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         false => (own, None),
     };
     let extras = &entry.extras;
-    let missing = missing(
-        extras.owner.is_some(),
-        extras.purpose.is_some(),
-        extras.expires.is_some(),
-    );
+    let mut missing = unsaid(extras);
+    if extras.expires.is_none() {
+        missing.push("expires".into());
+    }
     Ok(Answer::json(&json!({
         "entry": entry.id.as_str(),
         "spiffe_id": entry.spiffe_id.as_str(),
@@ -53,9 +52,9 @@ pub(in crate::http) fn record(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     })))
 }
 
-/// What nobody has said of an identity.
-pub(super) fn missing(owner: bool, purpose: bool, expires: bool) -> Vec<Value> {
-    let parts = [("owner", owner), ("purpose", purpose), ("expires", expires)];
-    let missing = parts.into_iter().filter(|(_, is_said)| !is_said);
-    missing.map(|(name, _)| name.into()).collect()
+/// What nobody has said of an identity for which someone is to answer: who, and what it is for.
+pub(super) fn unsaid(extras: &EntryExtras) -> Vec<Value> {
+    let parts = [("owner", &extras.owner), ("purpose", &extras.purpose)];
+    let unsaid = parts.into_iter().filter(|(_, said)| said.is_none());
+    unsaid.map(|(name, _)| name.into()).collect()
 }

@@ -12,8 +12,8 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{said, unknown};
-use crate::fault::Refused;
+use super::said;
+use crate::fault::{Refused, unknown};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::issued::plain_serial;

@@ -11,7 +11,8 @@ use avouch_issuer::x509_svid::X509Request;
 use avouch_store::{AuthorityUse, Entry};
 use serde_json::json;
 
-use super::{authorities, unknown};
+use super::authorities;
+use crate::fault::unknown;
 use crate::grants::Granted;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};

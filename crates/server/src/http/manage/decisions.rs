@@ -6,8 +6,9 @@ use avouch_store::{DecisionId, WantedDecisions};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::entries;
 use super::issued::read;
-use super::{entries, unknown};
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;

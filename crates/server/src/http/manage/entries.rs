@@ -10,10 +10,11 @@ use avouch_core::template::IdTemplate;
 use avouch_store::{Entry, EntryId};
 use serde_json::{Value, json};
 
-use super::audit::missing;
-use super::{refusal, said, unknown};
+use super::audit::unsaid;
+use super::{refusal, said};
 use crate::administrators::Superiors;
 use crate::entries::{EntryDraft, Existing};
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::issuing::Answers;
@@ -50,8 +51,7 @@ pub(in crate::http) fn list(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         });
         let orphaned: Vec<Value> = orphaned.collect();
         let unsaid = page.iter().filter_map(|entry| {
-            let extras = &entry.extras;
-            let missing = missing(extras.owner.is_some(), extras.purpose.is_some(), true);
+            let missing = unsaid(&entry.extras);
             let is_whole = missing.is_empty();
             (!is_whole).then(|| json!({ "entry": entry.id.as_str(), "missing": missing }))
         });

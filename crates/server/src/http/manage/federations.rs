@@ -9,8 +9,8 @@ use avouch_core::time::Time;
 use avouch_store::{FederationCourse, FederationRecord, Sequence};
 use serde_json::{Map, Value, json};
 
-use super::{said, unknown};
-use crate::fault::Refused;
+use super::said;
+use crate::fault::{Refused, unknown};
 use crate::federation::{Profile, Relation, anchor_id, known_bundle, word};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};

@@ -54,11 +54,3 @@ fn said(members: Value) -> Value {
         .collect();
     Value::Object(said)
 }
-
-/// The refusal for what is not there, or is another's.
-fn unknown(object: &'static str, name: &str) -> Reason {
-    Reason::IssueObjectUnknown {
-        object,
-        name: name.chars().take(128).collect(),
-    }
-}

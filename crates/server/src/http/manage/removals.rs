@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::said;
 use crate::access::{Noun, Verb};
+use crate::fault::unknown;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::plane::KnownTenant;
@@ -44,10 +45,7 @@ pub(in crate::http) fn trust_domain(call: &Call, tenant: &Arc<Tenant>) -> Result
 /// The trust domain of the address.
 fn named(call: &Call) -> Result<TrustDomain, Reason> {
     let name = call.name("trust_domain");
-    TrustDomain::parse(name).map_err(|_| Reason::IssueObjectUnknown {
-        object: "trust domain",
-        name: name.chars().take(256).collect(),
-    })
+    TrustDomain::parse(name).map_err(|_| unknown("trust domain", name))
 }
 
 /// The relations of tenants to trust domains, of those tenants in which the caller may see them. They

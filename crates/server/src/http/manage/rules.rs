@@ -7,8 +7,8 @@ use avouch_core::time::Time;
 use avouch_store::{RuleId, RuleRecord};
 use serde_json::{Value, json};
 
-use super::{refusal, unknown};
-use crate::fault::Refused;
+use super::refusal;
+use crate::fault::{Refused, unknown};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::names;

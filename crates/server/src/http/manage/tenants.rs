@@ -7,10 +7,10 @@ use avouch_core::reason::Reason;
 use avouch_store::{TenantKind, TrustDomainRecord};
 use serde_json::{Value, json};
 
-use super::{said, unknown};
+use super::said;
 use crate::access::{Noun, Role, Verb};
 use crate::caller::Caller;
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::plane::Listed;

@@ -22,7 +22,7 @@ use avouch_store::{Change, IssuerId, IssuerPinsRecord, Object};
 use super::keys::Keys;
 use super::put_keys;
 use super::settings::IssuerSettings;
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::fetch::PinCheck;
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -175,10 +175,7 @@ impl Plane {
         pin: &str,
     ) -> Result<IssuerId, Refused> {
         let id = self.issuer_named(tenant, name)?;
-        let unknown = || Reason::IssueObjectUnknown {
-            object: "pin",
-            name: pin.chars().take(128).collect(),
-        };
+        let unknown = || unknown("pin", pin);
         let pinned = Pinned::parse(pin).ok_or_else(unknown)?;
         let now = self.now();
         self.note_pins(tenant, &id, |_, pins, keys| {

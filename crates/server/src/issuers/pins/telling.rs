@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use avouch_core::pin::{Judged, Pin, Pinned, Place, judge};
-use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_store::IssuerId;
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use super::super::shown;
 use super::record::{Pins, SeenPath, StoredPin};
 use super::warnings::warnings;
 use super::watch::hosts;
-use crate::fault::Refused;
+use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -75,10 +74,7 @@ impl Plane {
         let pinned = Pinned::parse(pin);
         let mut all = pins.pins.iter();
         let found = all.find(|one| pinned.is_some() && one.read().map(|pin| pin.pinned) == pinned);
-        let found = found.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "pin",
-            name: pin.chars().take(128).collect(),
-        })?;
+        let found = found.ok_or_else(|| unknown("pin", pin))?;
         let mut told = pin_to_json(found, &pins, &keys, &settings, self.now());
         if let Some(members) = told.as_object_mut() {
             members.insert("name".to_owned(), id.as_str().into());

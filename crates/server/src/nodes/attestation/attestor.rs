@@ -19,7 +19,7 @@ use super::sshpop::SshPop;
 use super::tpm::Tpm;
 use super::x509pop::X509Pop;
 use super::{Attestation, Method};
-use crate::fault::{Fault, Refused};
+use crate::fault::{Fault, Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 use crate::views;
@@ -207,10 +207,7 @@ impl Plane {
     pub fn remove_attestor(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let id = AttestorId::parse(name);
         let there = id.filter(|id| tenant.read(|snapshot| snapshot.attestors.contains_key(id)));
-        let id = there.ok_or_else(|| Reason::IssueObjectUnknown {
-            object: "attestor",
-            name: name.chars().take(128).collect(),
-        })?;
+        let id = there.ok_or_else(|| unknown("attestor", name))?;
         self.apply(tenant, &[Change::Remove(Key::Attestor(id))])?;
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::claims::Claims;
 use super::keys::select;
 use super::status::{Signer, Told, status};
 use super::subject::{check_constraints, check_expected};
-use crate::anchor::{Anchor, AnchorKind};
+use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::entity::EntityStatement;
@@ -183,10 +183,7 @@ impl<'a> ChainModel<'a> {
         Reason::ChainBroken {
             entity: entity.to_owned(),
             known: anchors
-                .filter_map(|anchor| match &anchor.kind {
-                    AnchorKind::Federation(federation) => Some(federation.entity_id().to_owned()),
-                    _ => None,
-                })
+                .filter_map(|anchor| Some(anchor.kind.as_federation()?.entity_id().to_owned()))
                 .collect(),
         }
     }

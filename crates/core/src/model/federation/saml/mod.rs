@@ -14,7 +14,7 @@ use super::audience::RelyingParty;
 use super::claims::CLOCK_LEEWAY;
 use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
-use crate::anchor::{Anchor, AnchorKind};
+use crate::anchor::Anchor;
 use crate::budget::Budget;
 use crate::credential::saml::assertion::Assertion;
 use crate::credential::saml::presented::Presented;
@@ -194,10 +194,7 @@ impl<'a> SamlModel<'a> {
         let anchors = self.asked.view.anchors();
         let known: Vec<String> = anchors
             .iter()
-            .filter_map(|anchor| match &anchor.kind {
-                AnchorKind::Saml(provider) => Some(provider.entity_id().to_owned()),
-                _ => None,
-            })
+            .filter_map(|anchor| Some(anchor.kind.as_saml()?.entity_id().to_owned()))
             .collect();
         if known.is_empty() {
             return Reason::NoAnchors {};

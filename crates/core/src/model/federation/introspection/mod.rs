@@ -5,23 +5,22 @@
 //! Nobody is asked here. An answer is evidence like a revocation list: whoever asked gives it, with
 //! when that was.
 
-use std::fmt;
+mod anchor;
+mod answer;
+
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+pub use anchor::{ANSWER_AGE_USUAL, Introspection, REVIEW_AGE_USUAL};
+pub use answer::{ANSWER_BYTES, Introspected};
 
 use super::Asked;
 use super::audience::{RelyingParty, check_nonce, check_parties};
 use super::claims::{CLOCK_LEEWAY, Claims};
 use super::issuer::IssuerAnchor;
-use super::review::Reviewed;
 use super::signed_in::SignedIn;
 use super::subject::{check_constraints, check_expected};
-use crate::anchor::{Anchor, AnchorKind};
-use crate::budget::{Budget, Limits};
-use crate::credential::jose::json::read_object;
-use crate::credential::jose::jws::Jws;
-use crate::credential::members::{Members, trust_document};
+use crate::anchor::Anchor;
+use crate::budget::Budget;
 use crate::crypto::Verifier;
 use crate::ended::Begun;
 use crate::id::Digest;
@@ -38,246 +37,7 @@ use crate::verdict::{
     TrustModel, Verdict,
 };
 use crate::view::View;
-use crate::vouch::{How, Vouch};
-
-/// For how many seconds an answer is believed unless something else is said, and the most.
-pub const ANSWER_AGE_USUAL: i64 = 60;
-const AGE_MAX: i64 = 3_600;
-
-/// The same of a cluster: it says at once when a pod and its tokens are gone, so little is kept.
-pub const REVIEW_AGE_USUAL: i64 = 10;
-const REVIEW_AGE_MAX: i64 = 60;
-
-/// The most bytes of an answer: as those of a token.
-pub const ANSWER_BYTES: usize = 16 << 10;
-
-/// What an issuer is asked about its tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introspection {
-    of_opaque: bool,
-    of_jwt: bool,
-    /// By TokenReview, about tokens of which nothing else is believed.
-    of_review: bool,
-    age_max: i64,
-    without_audience: bool,
-}
-
-impl Introspection {
-    /// Reads `introspection` of an issuer: `tokens` (`opaque`, `jwt`), `max_age` in seconds, and
-    /// `without_audience`.
-    pub(super) fn read(members: &Members<'_>) -> Result<Option<Self>, Reason> {
-        let Some(value) = members.get("introspection") else {
-            return Ok(None);
-        };
-        let place = members.place("introspection");
-        let Value::Object(object) = value else {
-            return Err(members.mistyped("introspection", "an object", value));
-        };
-        let members = Members::of(object, &place, &["max_age", "tokens", "without_audience"])?;
-        let tokens = members.texts("tokens")?;
-        let has = |name: &str| tokens.iter().any(|one| one == name);
-        if tokens.iter().any(|name| name != "jwt" && name != "opaque") {
-            return Err(trust_document(format!(
-                "`{}` names the tokens that it is asked about: `opaque`, `jwt`",
-                members.place("tokens")
-            )));
-        }
-        let age_max = members.seconds("max_age")?.unwrap_or(ANSWER_AGE_USUAL);
-        if age_max > AGE_MAX {
-            return Err(trust_document(format!(
-                "`{}` is over an hour ({AGE_MAX} s)",
-                members.place("max_age")
-            )));
-        }
-        Ok(Some(Self {
-            of_opaque: tokens.is_empty() || has("opaque"),
-            of_jwt: has("jwt"),
-            of_review: false,
-            age_max,
-            without_audience: members.flag("without_audience")?,
-        }))
-    }
-
-    /// Reads `review` of an issuer: `max_age` in seconds.
-    pub(super) fn read_review(members: &Members<'_>) -> Result<Option<Self>, Reason> {
-        let Some(value) = members.get("review") else {
-            return Ok(None);
-        };
-        let place = members.place("review");
-        let Value::Object(object) = value else {
-            return Err(members.mistyped("review", "an object", value));
-        };
-        let members = Members::of(object, &place, &["max_age"])?;
-        let age_max = members.seconds("max_age")?.unwrap_or(REVIEW_AGE_USUAL);
-        if age_max > REVIEW_AGE_MAX {
-            return Err(trust_document(format!(
-                "`{}` is over a minute ({REVIEW_AGE_MAX} s)",
-                members.place("max_age")
-            )));
-        }
-        Ok(Some(Self {
-            of_opaque: false,
-            of_jwt: false,
-            of_review: true,
-            age_max,
-            without_audience: false,
-        }))
-    }
-
-    /// Whether a cluster is asked, by TokenReview.
-    pub fn is_review(&self) -> bool {
-        self.of_review
-    }
-
-    /// How it is asked, in a verdict: also what its key is called, which has told something itself.
-    pub(crate) fn name(&self) -> &'static str {
-        match self.of_review {
-            true => "token_review",
-            false => "introspection",
-        }
-    }
-
-    /// For how many seconds an answer is believed.
-    pub fn age_max(&self) -> i64 {
-        self.age_max
-    }
-}
-
-/// What an issuer answered about a token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Introspected {
-    issuer: String,
-    token: Digest,
-    at: Time,
-    is_active: bool,
-    claims: Map<String, Value>,
-    digest: Digest,
-    size: usize,
-}
-
-impl fmt::Debug for Introspected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Introspected")
-            .field("issuer", &self.issuer)
-            .field("token", &self.token.short())
-            .field("at", &self.at)
-            .field("is_active", &self.is_active)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Introspected {
-    /// Reads what `issuer` answered at a time about the token with this digest (RFC 7662 2.2).
-    ///
-    /// # Errors
-    ///
-    /// `federation.introspection_malformed`.
-    pub fn read(issuer: &str, token: Digest, at: Time, answer: &[u8]) -> Result<Self, Reason> {
-        let malformed = |detail: String| Reason::IntrospectionMalformed {
-            issuer: issuer.to_owned(),
-            detail,
-        };
-        if answer.len() > ANSWER_BYTES {
-            return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
-        }
-        let read = read_object(answer, "answer", &Limits::default());
-        let mut claims =
-            read.map_err(|reason| malformed(reason.sentence().trim_end_matches('.').to_owned()))?;
-        let is_active = match claims.remove("active") {
-            Some(Value::Bool(is_active)) => is_active,
-            Some(_) | None => {
-                return Err(malformed("`active` is neither true nor false".to_owned()));
-            }
-        };
-        // RFC 7662 2.2: what is said beside that of a token that does not hold, means nothing.
-        if !is_active {
-            claims.clear();
-        }
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            token,
-            at,
-            is_active,
-            claims,
-            digest: Digest::of(answer),
-            size: answer.len(),
-        })
-    }
-
-    /// Reads what the cluster `issuer` answered at a time about a token, when it was asked whether it is
-    /// for one of these audiences.
-    ///
-    /// # Errors
-    ///
-    /// `federation.introspection_malformed`, and those of reading the token.
-    pub fn of_review(
-        issuer: &str,
-        (token, audiences): (&str, &[String]),
-        at: Time,
-        answer: &[u8],
-    ) -> Result<Self, Reason> {
-        let malformed = |detail: String| Reason::IntrospectionMalformed {
-            issuer: issuer.to_owned(),
-            detail,
-        };
-        if answer.len() > ANSWER_BYTES {
-            return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
-        }
-        let own = Jws::claims_of_believed(token, &Limits::default())?;
-        let claims = match Reviewed::read(answer).map_err(malformed)? {
-            Some(reviewed) => Some(reviewed.claims(&own, audiences).map_err(malformed)?),
-            None => None,
-        };
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            token: Digest::of(token.as_bytes()),
-            at,
-            is_active: claims.is_some(),
-            claims: claims.unwrap_or_default(),
-            digest: Digest::of(answer),
-            size: answer.len(),
-        })
-    }
-
-    /// Who answered.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// About which token: the digest of its text.
-    pub fn token(&self) -> Digest {
-        self.token
-    }
-
-    /// When.
-    pub fn at(&self) -> Time {
-        self.at
-    }
-
-    /// How many bytes were answered.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Until when it may be used again: for so many seconds, and never beyond the end of the token.
-    pub fn usable_until(&self, age_max: i64) -> Time {
-        let end = self.claims.get("exp").and_then(Value::as_i64);
-        let end = end.map(Time::from_unix);
-        end.into_iter().fold(self.at.plus(age_max), Time::min)
-    }
-
-    /// What the token says.
-    pub(crate) fn claims(&self) -> &Map<String, Value> {
-        &self.claims
-    }
-
-    pub(crate) fn digest(&self) -> Digest {
-        let issuer = self.issuer.as_bytes();
-        let at = self.at.unix().to_be_bytes();
-        let parts = [issuer, self.token.as_bytes(), &at, self.digest.as_bytes()];
-        Digest::of_list(parts)
-    }
-}
+use crate::vouch::Vouch;
 
 /// The answer about a token that may be used now, if there is one.
 fn answered<'a>(
@@ -290,7 +50,7 @@ fn answered<'a>(
     let answers = view.introspected(token);
     let of_issuer = answers.filter(|answer| answer.issuer == issuer.issuer());
     let usable = |answer: &&Introspected| {
-        now < answer.at.plus(asking.age_max) && answer.at <= now.plus(CLOCK_LEEWAY)
+        now < answer.at.plus(asking.age_max()) && answer.at <= now.plus(CLOCK_LEEWAY)
     };
     of_issuer.filter(usable).max_by_key(|answer| answer.at)
 }
@@ -307,7 +67,7 @@ fn source(answer: &Introspected, asking: &Introspection) -> StatusSource {
         source: asking.name(),
         issuer: answer.issuer.clone(),
         as_of: answer.at,
-        next: Some(answer.at.plus(asking.age_max)),
+        next: Some(answer.at.plus(asking.age_max())),
     }
 }
 
@@ -319,7 +79,7 @@ pub(super) fn still_active(
     token: &str,
     now: Time,
 ) -> Result<Option<(StatusSource, Time)>, Standing> {
-    let Some(asking) = issuer.introspection().filter(|asking| asking.of_jwt) else {
+    let Some(asking) = issuer.introspection().filter(|asking| asking.is_of_jwt()) else {
         return Ok(None);
     };
     let digest = Digest::of(token.as_bytes());
@@ -330,7 +90,7 @@ pub(super) fn still_active(
         Some(answer) if !answer.is_active => Err(Standing::Refused(inactive(answer))),
         Some(answer) => Ok(Some((
             source(answer, asking),
-            answer.at.plus(asking.age_max),
+            answer.at.plus(asking.age_max()),
         ))),
     }
 }
@@ -422,8 +182,8 @@ impl<'a> OpaqueModel<'a> {
     /// Whether an issuer is asked about such tokens.
     fn asks(&self, asking: &Introspection) -> bool {
         match self.own {
-            Some(_) => asking.of_review,
-            None => asking.of_opaque,
+            Some(_) => asking.is_review(),
+            None => asking.is_of_opaque(),
         }
     }
 
@@ -431,16 +191,14 @@ impl<'a> OpaqueModel<'a> {
     /// is shown to nobody else: whoever else saw it could use it.
     fn issuers(&self) -> Vec<AnchorKey<'a>> {
         let anchors = self.asked.view.anchors().iter();
-        let asked = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| self.asks(asking))?;
-                Some(AnchorKey {
-                    anchor,
-                    issuer,
-                    asking,
-                })
-            }
-            _ => None,
+        let asked = anchors.filter_map(|anchor| {
+            let issuer = anchor.kind.as_issuer()?;
+            let asking = issuer.introspection().filter(|asking| self.asks(asking))?;
+            Some(AnchorKey {
+                anchor,
+                issuer,
+                asking,
+            })
         });
         let mut asked: Vec<AnchorKey<'a>> = asked.collect();
         let is_named = |one: &AnchorKey<'_>, name| one.issuer.names().any(|known| known == name);
@@ -504,15 +262,13 @@ impl<'a> OpaqueModel<'a> {
 
     fn opaque(&self) -> Reason {
         let anchors = self.asked.view.anchors().iter();
-        let known = anchors.filter_map(|anchor| match &anchor.kind {
-            AnchorKind::Issuer(issuer) => {
-                let asking = issuer.introspection().filter(|asking| self.asks(asking));
-                asking.map(|_| issuer.issuer().to_owned())
-            }
-            _ => None,
+        let issuers = anchors.filter_map(|anchor| anchor.kind.as_issuer());
+        let asked = issuers.filter(|issuer| {
+            let asking = issuer.introspection();
+            asking.is_some_and(|asking| self.asks(asking))
         });
         Reason::TokenOpaque {
-            known: known.collect(),
+            known: asked.map(|issuer| issuer.issuer().to_owned()).collect(),
         }
     }
 
@@ -544,7 +300,7 @@ impl<'a> OpaqueModel<'a> {
     fn expires(&self, reached: &AnchorKey<'a>, claims: &Claims<'_>) -> Result<Time, Reason> {
         let now = self.asked.question.now;
         let known = self.answer(reached).map(Introspected::at);
-        let known = known.unwrap_or(now).plus(reached.asking.age_max);
+        let known = known.unwrap_or(now).plus(reached.asking.age_max());
         if claims.expires.is_none() {
             // What else it says of time holds all the same (RFC 7662 2.2).
             claims.check_begun(now)?;
@@ -592,7 +348,7 @@ impl<'a> OpaqueModel<'a> {
     ) -> Result<Option<String>, Reason> {
         let context = &self.asked.question.context;
         if claims.audiences.is_empty() {
-            return match reached.asking.without_audience {
+            return match reached.asking.lets_audience_out() {
                 true => Ok(Some("none is named, which the anchor allows".to_owned())),
                 false => Err(Reason::ClaimMissing { claim: "aud" }),
             };
@@ -639,10 +395,7 @@ impl<'a> Model for OpaqueModel<'a> {
         Ok(Vouch {
             vouches_for: claims.required_subject()?.into(),
             by: answer.issuer.as_str().into(),
-            how: match reached.asking.of_review {
-                true => How::TokenReview,
-                false => How::Introspection,
-            },
+            how: reached.asking.how(),
             key: reached.asking.name().into(),
             valid: from.zip(claims.expires),
         })
@@ -751,10 +504,7 @@ fn checks(
     rule: Option<&Rule>,
     now: Time,
 ) -> Vec<Check> {
-    let spec = match asking.of_review {
-        true => "authentication.k8s.io/v1 TokenReview",
-        false => "RFC 7662 2.2",
-    };
+    let spec = asking.spec();
     let mut checks = vec![
         Check {
             what: asking.name(),
