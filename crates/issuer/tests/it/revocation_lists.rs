@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use avouch_core::credential::x509::Crl;
+use avouch_issuer::BACKDATE;
 use avouch_issuer::authority::X509Authority;
 use avouch_issuer::fault::NotIssued;
 use avouch_issuer::intent::CredentialKind;
@@ -48,7 +49,9 @@ fn a_list_is_recorded_and_says_what_is_revoked_and_until_when_it_counts() {
     let made = list(&world, &world.intermediate, &[&svid.serial, "00ff"], 7);
     let read = Crl::parse(&made.der).unwrap();
     assert_eq!(read.len(), 2);
-    assert_eq!(read.this_update(), world.now);
+    // As a certificate: for a verifier whose clock is a little late.
+    assert_eq!(read.this_update(), world.now.plus(-BACKDATE));
+    assert_eq!(made.this_update, read.this_update());
     assert_eq!(read.next_update(), Some(world.now.plus(i64::from(WEEK))));
     assert_eq!(
         (made.number, made.next_update),
