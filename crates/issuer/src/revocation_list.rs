@@ -132,6 +132,7 @@ impl X509Authority {
                 digest: Digest::of(&message),
             },
             authority: Arc::clone(self),
+            now,
             revoked,
             number,
             message,
@@ -142,6 +143,8 @@ impl X509Authority {
 /// A revocation list that is to be signed.
 pub struct RevocationListDraft {
     authority: Arc<X509Authority>,
+    /// When it is judged: what is above may not have been valid yet when it is dated.
+    now: Time,
     revoked: Vec<Revoked>,
     number: u64,
     message: Vec<u8>,
@@ -161,7 +164,7 @@ impl RevocationListDraft {
         crypto: &dyn Verifier,
     ) -> Result<(), NotIssued> {
         let authority = &self.authority;
-        let now = self.intent.not_before;
+        let now = self.now;
         let id = SpiffeId::parse(&format!("{}/sample", self.intent.subject))?;
         let key = authority.signer().public_half();
         let validity = (now, now.plus(SAMPLE_TTL).min(authority.life().not_after()));

@@ -169,3 +169,20 @@ fn openssl_checks_the_list_and_refuses_what_it_names() {
         fs::remove_dir_all(&folder).unwrap();
     }
 }
+
+/// As of an authority below a root that was made a moment ago: the list is dated to before that.
+#[test]
+fn a_list_below_a_root_that_has_just_begun_is_signed() {
+    let begins = now().plus(BACKDATE);
+    let world = World::planned(&plan(), SigningKind::P256, begins);
+    let life = LifeCycle::stored(State::Active, now().plus(-60), now().plus(86_400));
+    let authority = Arc::new(X509Authority::clone(&world.intermediate).with_life(life));
+    let prepared = authority.prepare_revocation_list(Vec::new(), 1, WEEK, begins, &SystemRandom);
+    let made = issue_one(prepared.unwrap(), &world.log).unwrap();
+    assert_eq!(made.this_update, begins.plus(-BACKDATE));
+    let late = now().plus(5);
+    let prepared = authority.prepare_revocation_list(Vec::new(), 2, WEEK, late, &SystemRandom);
+    // Its root began at `now()`; the list is dated before.
+    let made = issue_one(prepared.unwrap(), &world.log).unwrap();
+    assert_eq!(made.this_update, late.plus(-BACKDATE));
+}
