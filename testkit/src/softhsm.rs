@@ -68,6 +68,16 @@ impl SoftHsm {
         ("SOFTHSM2_CONF", self.folder.join("softhsm.conf"))
     }
 
+    /// Takes the token away, as a cable that is pulled does.
+    pub fn take_away(&self) {
+        fs::rename(self.folder.join("tokens"), self.folder.join("away")).unwrap();
+    }
+
+    /// Puts it back.
+    pub fn put_back(&self) {
+        fs::rename(self.folder.join("away"), self.folder.join("tokens")).unwrap();
+    }
+
     /// How many objects are in the token.
     pub fn objects(&self) -> usize {
         let tokens = fs::read_dir(self.folder.join("tokens")).unwrap();

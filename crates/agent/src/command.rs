@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use avouch_core::id::SpiffeId;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::node::{Attesting, Evidence, Joining, LinkFault, Node, ServerTrust};
+use crate::told::Told;
 use crate::{
     AdminEndpoint, BrokerEndpoint, BrokerRule, Credentials, Endpoint, Fault, Identities, Kubelet,
     KubeletAccess, KubeletFault, Limits, open_files,
@@ -426,17 +426,10 @@ async fn run_until_told(
     let sockets = Sockets::open(&arguments.socket, &arguments.serving).await?;
     let node = Node::join(joining).await?;
     // Before it is said that it is up: whoever waits for that may stop it at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut told = Told::listen()?;
     ready(&sockets.address());
     tracing::info!(node = %node.id(), socket = sockets.address(), "the agent is up");
-    let told = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    Ok(sockets.serve(node, told).await?)
+    Ok(sockets.serve(node, told.awaited()).await?)
 }
 
 fn server_trust(path: &Path) -> Result<ServerTrust, CommandFault> {

@@ -65,6 +65,7 @@ mod secrets;
 mod selector;
 pub mod shell;
 mod socket;
+pub mod told;
 mod workload;
 
 pub use admin::AdminEndpoint;

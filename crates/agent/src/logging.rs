@@ -1,4 +1,5 @@
-//! The log, on standard error.
+//! The log, on standard error. Where that is a terminal that was closed, lines are lost and nothing else:
+//! to complain about them there would end the thread that does.
 
 use std::io::IsTerminal;
 
@@ -17,6 +18,7 @@ pub fn start(level: LogLevel) {
     let builder = fmt()
         .with_max_level(level)
         .with_timer(SystemTime)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // It fails only where a log has been started already.
     drop(if std::io::stderr().is_terminal() {
@@ -34,6 +36,7 @@ where
     let level = filter_of(level);
     let lines = fmt::layer()
         .with_timer(SystemTime)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let lines: Box<dyn Layer<_> + Send + Sync> = if std::io::stderr().is_terminal() {
         lines.compact().with_filter(level).boxed()

@@ -1,9 +1,11 @@
 //! A socket, and connections whose peers are known.
 
-use std::fs::{self, Permissions};
+mod lasting;
+
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,6 +25,7 @@ use crate::endpoint::Limits;
 use crate::peer::Peer;
 use crate::quiet::Quiet;
 use crate::seats::{Seat, Seats};
+pub(crate) use lasting::Lasting;
 
 /// The longest path of a socket in bytes, without the zero at its end (`unix(7)`, `sun_path`).
 const LONGEST_PATH: usize = 107;
@@ -90,10 +93,7 @@ impl Fault {
 
 /// A socket that is open.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    path: PathBuf,
-    listener: UnixListener,
-}
+pub(crate) struct Socket(Lasting);
 
 impl Socket {
     /// Opens the socket at an absolute path, with these permissions. To be called within a Tokio
@@ -105,30 +105,16 @@ impl Socket {
         if path.as_os_str().len() > LONGEST_PATH {
             return Err(Fault::TooLong(path.to_owned()));
         }
-        let fault = |what| {
-            let path = path.to_owned();
-            move |source| Fault::Io { what, path, source }
-        };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(fault("put into a folder"))?;
-        }
-        make_way(path)?;
-        let listener = UnixListener::bind(path).map_err(fault("opened"))?;
-        fs::set_permissions(path, Permissions::from_mode(permissions))
-            .map_err(fault("opened to those who may call"))?;
-        Ok(Self {
-            path: path.to_owned(),
-            listener,
-        })
+        Lasting::open(path, permissions).map(Self)
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("unix://{}", self.path.display())
+        format!("unix://{}", self.0.path().display())
     }
 
-    /// The socket, and the place that is to be cleared when it is not served any more.
-    pub(crate) fn into_parts(self) -> (UnixListener, Place) {
-        (self.listener, Place(self.path))
+    /// What accepts connections.
+    pub(crate) fn into_listener(self) -> Lasting {
+        self.0
     }
 
     /// Serves until `stop`, then removes the socket.
@@ -140,7 +126,8 @@ impl Socket {
     ) -> Result<(), Fault> {
         let (accepted, connections) = mpsc::channel(16);
         let seats = Seats::new(limits.connections_per_user, limits.connections);
-        let (listener, place) = self.into_parts();
+        let listener = self.into_listener();
+        let place = listener.place();
         let accepting = tokio::spawn(accept(listener, seats, accepted));
         let served = router
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop)
@@ -148,19 +135,6 @@ impl Socket {
         accepting.abort();
         place.clear();
         Ok(served?)
-    }
-}
-
-/// Where a socket is.
-#[derive(Debug)]
-pub(crate) struct Place(PathBuf);
-
-impl Place {
-    /// Removes the socket.
-    pub(crate) fn clear(self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "the socket was not removed");
-        }
     }
 }
 
@@ -193,13 +167,13 @@ static COMPLAINTS: Quiet = Quiet::new();
 
 /// Takes connections until nobody wants them any more.
 async fn accept(
-    listener: UnixListener,
+    mut listener: Lasting,
     seats: Seats,
     connections: mpsc::Sender<io::Result<Connection>>,
 ) {
     while !connections.is_closed() {
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 COMPLAINTS.tell(|left_out| {
                     tracing::error!(%error, left_out, "no connection can be accepted");

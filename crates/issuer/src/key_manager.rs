@@ -22,6 +22,15 @@ pub trait KeyManager: fmt::Debug + Send + Sync {
     /// Where its keys are.
     fn origin(&self) -> Origin;
 
+    /// Whether its keys are at hand now.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Makes a new key for an authority of a tenant. `name` says how the authority of a public key
     /// is called, so that who looks into a token sees whose key it is.
     ///

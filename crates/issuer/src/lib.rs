@@ -52,6 +52,17 @@ pub mod token;
 pub mod upstream;
 pub mod x509_svid;
 
+use avouch_core::time::Time;
+
+use life_cycle::LifeCycle;
+
 /// How many seconds before it is issued a certificate begins to be valid, so that a verifier whose
-/// clock is a little late does not refuse it.
+/// clock is a little late does not refuse it. Lists of what was revoked and answers about certificates
+/// are dated back in the same way: one that is refused as of the future refuses all that it speaks of.
 pub const BACKDATE: i64 = 10;
+
+/// From when on something counts that an authority signs now: not from before its own life, and never
+/// from later on.
+pub(crate) fn counts_from(now: Time, life: &LifeCycle) -> Time {
+    now.plus(-BACKDATE).max(life.not_before()).min(now)
+}

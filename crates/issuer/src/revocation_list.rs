@@ -12,6 +12,7 @@ use avouch_core::time::Time;
 
 use crate::authority::{X509Authority, sample_leaf};
 use crate::certificate::{ListContent, ListEntry, assemble};
+use crate::counts_from;
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::lint::{Throwaway, ask, question, view_of_roots};
@@ -63,7 +64,7 @@ pub fn reason_names() -> impl Iterator<Item = &'static str> {
 pub struct RevocationList {
     /// Its number.
     pub number: u64,
-    /// When it was signed.
+    /// From when on it counts: [`BACKDATE`](crate::BACKDATE) before it was signed.
     pub this_update: Time,
     /// By when the next one is there.
     pub next_update: Time,
@@ -91,12 +92,15 @@ impl X509Authority {
     ) -> Result<Prepared<RevocationListDraft>, NotIssued> {
         let life = self.life();
         life.check_may_answer("sign a revocation list", self.id(), now)?;
+        // What was revoked meanwhile stands in it with its own date (RFC 5280 5.1.2.6), which nobody
+        // compares with this one.
+        let this_update = counts_from(now, &life);
         let next_update = now.plus(i64::from(lifetime));
         let entries: Option<Vec<ListEntry>> = revoked.iter().map(ListEntry::of).collect();
         let message = ListContent {
             signed_with: self.signs_with(),
             issuer: self.subject(),
-            this_update: now,
+            this_update,
             next_update,
             entries: entries.ok_or(Fault::Bug("a serial number is not hexadecimal"))?,
             number,
@@ -112,11 +116,12 @@ impl X509Authority {
                 // Two lists of one number may be on record, of which one was never released.
                 serial: format!("crl-{number}-{}", hex(&serial_number(random)?)),
                 authority: self.id().to_owned(),
-                not_before: now,
+                not_before: this_update,
                 not_after: next_update,
                 digest: Digest::of(&message),
             },
             authority: Arc::clone(self),
+            now,
             revoked,
             number,
             message,
@@ -127,6 +132,8 @@ impl X509Authority {
 /// A revocation list that is to be signed.
 pub struct RevocationListDraft {
     authority: Arc<X509Authority>,
+    /// When it is judged: what is above may not have been valid yet when it is dated.
+    now: Time,
     revoked: Vec<Revoked>,
     number: u64,
     message: Vec<u8>,
@@ -146,7 +153,7 @@ impl RevocationListDraft {
         crypto: &dyn Verifier,
     ) -> Result<(), NotIssued> {
         let authority = &self.authority;
-        let now = self.intent.not_before;
+        let now = self.now;
         let id = SpiffeId::parse(&format!("{}/sample", self.intent.subject))?;
         let key = authority.signer().public_half();
         let validity = (now, now.plus(SAMPLE_TTL).min(authority.life().not_after()));

@@ -21,6 +21,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::authority::X509Authority;
 use crate::certificate::assemble;
+use crate::counts_from;
 use crate::fault::{Fault, NotIssued};
 use crate::intent::{CredentialKind, Intent};
 use crate::random::{Random, serial_number};
@@ -75,7 +76,7 @@ impl Unanswered {
 /// An answer that was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusResponse {
-    /// When it was signed.
+    /// From when on it counts: [`BACKDATE`](crate::BACKDATE) before it was signed.
     pub this_update: Time,
     /// Until when it counts.
     pub next_update: Time,
@@ -124,12 +125,13 @@ impl X509Authority {
         {
             return Err(Fault::Bug("an answer is about a certificate of another issuer").into());
         }
+        let this_update = counts_from(now, &life);
         let next_update = now.plus(i64::from(lifetime)).min(life.not_after());
         let content = Content {
             responder: self.subject(),
             answers,
             nonce,
-            validity: (now, next_update),
+            validity: (this_update, next_update),
         };
         let message = content.to_der().map_err(unwritable)?;
         Ok(Prepared::new(StatusResponseDraft {
@@ -140,7 +142,7 @@ impl X509Authority {
                 subject: SpiffeId::parse(&format!("spiffe://{}", self.trust_domain()))?,
                 serial: format!("ocsp-{}", hex(&serial_number(random)?)),
                 authority: self.id().to_owned(),
-                not_before: now,
+                not_before: this_update,
                 not_after: next_update,
                 digest: Digest::of(&message),
             },
@@ -151,7 +153,7 @@ impl X509Authority {
                     .map(|(id, status)| (id.der().to_vec(), *status))
                     .collect(),
                 nonce: nonce.map(<[u8]>::to_vec),
-                validity: (now, next_update),
+                validity: (this_update, next_update),
             },
             authority: Arc::clone(self),
             message,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use avouch_core::credential::x509::{Certificate, CertificateId, IssuerHash, StatusRequest};
 use avouch_core::id::{Digest, TenantId, hex};
 use avouch_core::time::Time;
+use avouch_issuer::BACKDATE;
 use avouch_issuer::random::is_serial_number;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::status_response::{CertificateStatus, StatusResponse, Unanswered, is_issued_by};
@@ -316,7 +317,7 @@ impl Asked {
     }
 
     fn is_fresh(&self, kept: &Kept) -> bool {
-        self.now < kept.response.this_update.plus(SIGNED_ANEW)
+        self.now < kept.response.this_update.plus(BACKDATE + SIGNED_ANEW)
     }
 
     fn take(&self, rate: impl FnOnce(&Rates) -> (&Rate, u32)) -> Result<(), Unsigned> {

@@ -87,6 +87,7 @@ impl Fault {
     /// Whether something that is stored is damaged, which gets no better by itself.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
+            Self::Keyring(KeyringFault::Elsewhere(_)) => false,
             Self::Behind(_)
             | Self::Keyring(_)
             | Self::Stored(_)
@@ -116,8 +117,13 @@ impl Fault {
             Self::Store(Store::Bug(_) | Store::Conflict(_) | Store::Forgetful(_)) => {
                 "The store fails; the log of the server says why."
             }
-            Self::Issuer(IssuerFault::TokenFailed(_)) => {
-                "The token with the keys does not answer; the log of the server says why."
+            Self::Issuer(IssuerFault::TokenFailed(_))
+            | Self::Keyring(KeyringFault::Elsewhere(_)) => {
+                "The token with the keys does not answer, and nothing is signed without it; the log of the \
+                 server says why."
+            }
+            Self::Issuer(IssuerFault::TokenUnusable(_) | IssuerFault::NoSuchKey(_)) => {
+                "The token with the keys cannot be used, or lacks one of them; the log of the server says why."
             }
             Self::Behind(_)
             | Self::Bug(_)
@@ -147,6 +153,7 @@ impl Fault {
         match self {
             Self::Store(fault) => fault.retryable(),
             Self::Issuer(fault) => fault.retryable(),
+            Self::Keyring(KeyringFault::Elsewhere(_)) => true,
             Self::XmlSignatures { again, .. } => *again,
             // Another server may hold all of it.
             Self::Behind(_) | Self::Listen { .. } | Self::Serving { .. } => true,

@@ -14,6 +14,7 @@ use avouch_store::{AuthorityId, AuthorityRecord, TenantRecord};
 use zeroize::Zeroizing;
 
 use crate::fault::{Fault, Refused};
+use crate::plane::Plane;
 
 pub use avouch_issuer::pkcs11::TokenAddress;
 
@@ -146,9 +147,24 @@ impl TokenKeys {
     }
 }
 
+impl Plane {
+    /// Whether the keys of authorities are at hand.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not.
+    pub(crate) fn check_keys(&self) -> Result<(), Fault> {
+        Ok(self.settings.keys.check()?)
+    }
+}
+
 impl KeyManager for TokenKeys {
     fn origin(&self) -> Origin {
         self.0.origin()
+    }
+
+    fn check(&self) -> Result<(), IssuerFault> {
+        self.0.check()
     }
 
     fn generate(

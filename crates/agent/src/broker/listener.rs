@@ -10,7 +10,7 @@ use std::time::Duration;
 use avouch_core::id::SpiffeId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,7 @@ use tonic::transport::server::Connected;
 use super::access::Brokers;
 use crate::quiet::Quiet;
 use crate::seats::{Seat, Seats};
+use crate::socket::Lasting;
 
 /// How long a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
@@ -74,7 +75,7 @@ type Holder = Option<SpiffeId>;
 
 /// Takes connections for as long as someone wants them.
 pub(super) fn accept(
-    socket: UnixListener,
+    socket: Lasting,
     network: Option<TcpListener>,
     config: Arc<ServerConfig>,
     brokers: &Arc<Brokers>,
@@ -102,14 +103,14 @@ pub(super) fn accept(
 }
 
 enum Listener {
-    Local(UnixListener),
+    Local(Lasting),
     Network(TcpListener),
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Wire> {
+    async fn accept(&mut self) -> io::Result<Wire> {
         match self {
-            Self::Local(socket) => socket.accept().await.map(|(one, _)| Wire::Left(one)),
+            Self::Local(socket) => socket.accept().await.map(Wire::Left),
             Self::Network(listener) => listener.accept().await.map(|(one, _)| Wire::Right(one)),
         }
     }
@@ -128,7 +129,7 @@ struct Accepting {
 static COMPLAINTS: Quiet = Quiet::new();
 
 impl Accepting {
-    async fn run(self: Arc<Self>, listener: Listener) {
+    async fn run(self: Arc<Self>, mut listener: Listener) {
         loop {
             let Ok(handshake) = Arc::clone(&self.handshakes).acquire_owned().await else {
                 return;

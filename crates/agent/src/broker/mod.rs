@@ -139,7 +139,8 @@ impl BrokerEndpoint {
             .add_service(InterceptedService::new(reflection_v1, door.clone()))
             .add_service(InterceptedService::new(reflection_v1alpha, door));
         let config = Arc::new(tls::config(credentials)?);
-        let (socket, place) = self.socket.into_parts();
+        let socket = self.socket.into_listener();
+        let place = socket.place();
         let until_known = self.limits.until_known;
         let connections = listener::accept(socket, self.listener, config, &brokers, until_known);
         let stop = async {

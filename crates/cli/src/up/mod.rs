@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use avouch_agent::command::{AgentArguments, Sockets};
 use avouch_agent::node::{Beside, Joining, Node, ServerTrust};
+use avouch_agent::told::Told;
 use avouch_agent::{logging, open_files};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::time::Time;
@@ -36,7 +37,6 @@ use avouch_store::keyring::RootKey;
 use avouch_store::postgresql::PostgresqlStore;
 use avouch_store::sqlite::SqliteStore;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -83,7 +83,7 @@ pub fn up(arguments: &UpArguments, common: &Common) -> Result<Exit, Fault> {
         let workloads = sockets.serve(node, until(running.stopping.clone()));
         running.workloads = Some(tokio::spawn(workloads));
         // Before it is said that it is up: whoever waits for that may stop it at once.
-        let told = Told::listen()?;
+        let told = listen()?;
         running.greet(Some(&address), common)?;
         running.until(told).await
     })
@@ -95,7 +95,7 @@ pub fn server(arguments: &ServerArguments, common: &Common) -> Result<Exit, Faul
     open_files::raise_limit();
     run_on_threads(async {
         let running = Started::open(arguments, false).await?.run();
-        let told = Told::listen()?;
+        let told = listen()?;
         running.greet(None, common)?;
         running.until(told).await
     })
@@ -522,29 +522,8 @@ fn ended_early<E: Into<Fault>>(ended: Result<Result<(), E>, tokio::task::JoinErr
     }
 }
 
-/// The signals by which it is told to stop, from when on they are listened for: until then each ends the
-/// process at once.
-struct Told {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Told {
-    fn listen() -> Result<Self, Fault> {
-        let cannot =
-            |error: std::io::Error| Fault::Run(format!("signals cannot be heard: {error}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
-            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
-        })
-    }
-
-    async fn awaited(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+fn listen() -> Result<Told, Fault> {
+    Told::listen().map_err(|error| Fault::Run(format!("signals cannot be heard: {error}")))
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {

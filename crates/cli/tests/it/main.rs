@@ -31,6 +31,7 @@ mod serving_on;
 mod shared_node;
 mod shared_store;
 mod spire;
+mod token_away;
 mod token_exchange;
 mod tokens;
 mod traces;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,6 +30,22 @@ impl Plane {
     /// As [`Plane::start`], with a variable of the environment.
     pub(crate) fn start_with(name: &str, more: &[&str], variable: (&'static str, PathBuf)) -> Self {
         Self::start_in(Folder::new(name), more, Some(variable))
+    }
+
+    /// As [`Plane::start`], as one that no closed terminal ends.
+    pub(crate) fn start_to_outlive_the_terminal(name: &str) -> Self {
+        let sockets = tempfile::tempdir().unwrap();
+        let socket = sockets.path().join("agent.sock");
+        let folder = Folder::new(name);
+        let itself = folder.command(&arguments(&socket));
+        let mut command = Command::new("nohup");
+        command
+            .arg(itself.get_program())
+            .args(itself.get_args())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        Self::spawn(folder, command, sockets, None)
     }
 
     fn start_in(folder: Folder, more: &[&str], variable: Option<(&'static str, PathBuf)>) -> Self {
@@ -69,9 +85,18 @@ impl Plane {
         sockets: TempDir,
         variable: Option<(&'static str, PathBuf)>,
     ) -> Self {
-        let mut child = folder
-            .command(command)
-            .envs(variable.clone())
+        let mut command = folder.command(command);
+        command.envs(variable.clone());
+        Self::spawn(folder, command, sockets, variable)
+    }
+
+    fn spawn(
+        folder: Folder,
+        mut command: Command,
+        sockets: TempDir,
+        variable: Option<(&'static str, PathBuf)>,
+    ) -> Self {
+        let mut child = command
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();

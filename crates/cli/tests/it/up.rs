@@ -515,3 +515,39 @@ fn whoever_stops_both_is_not_told_that_the_server_is_away() {
     assert!(!log.contains("the server is away"), "{log}");
     assert!(!log.contains("WARN"), "{log}");
 }
+
+/// As by a terminal that is closed, or a connection that ends.
+#[test]
+fn a_closed_terminal_drains_as_a_request_to_stop_does() {
+    let mut plane = Plane::start("up-hangup", &[]);
+    assert_eq!(plane.signal(Signal::SIGHUP), Some(0), "{}", plane.log());
+    let log = plane.log();
+    assert!(log.contains("stopping"), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+    assert!(!plane.socket().exists());
+}
+
+#[test]
+fn who_was_started_to_outlive_the_terminal_does() {
+    let plane = Plane::start_to_outlive_the_terminal("up-nohup");
+    plane.send(Signal::SIGHUP);
+    assert_eq!(plane.run(&["fetch", "x509"]).code, 0, "{}", plane.log());
+    assert!(!plane.log().contains("stopping"), "{}", plane.log());
+}
+
+/// As by a program that clears out a folder for temporary files.
+#[test]
+fn a_socket_that_was_removed_is_made_anew() {
+    let plane = Plane::start("up-removed", &[]);
+    fs::remove_file(plane.socket()).unwrap();
+    let removed = Instant::now();
+    while plane.run(&["fetch", "x509"]).code != 0 {
+        assert!(
+            removed.elapsed() < Duration::from_secs(30),
+            "{}",
+            plane.log()
+        );
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    assert!(plane.log().contains("is made anew"), "{}", plane.log());
+}

@@ -18,7 +18,7 @@ use crate::key_manager::{FileKeys, Kept, KeyManager, NewKey};
 use crate::signer::{Origin, Signature, Signer, SigningKind};
 pub use address::{InvalidAddress, TokenAddress};
 use material::{Material, PUBLIC, curve, public_half};
-use token::{Failed, Token, managing};
+use token::{Failed, Held, Managing, Token, managing, of_class};
 
 /// What stands before a SHA-256 digest that is signed with RSA: the beginning of a `DigestInfo`
 /// (RFC 8017 9.2 note 1).
@@ -56,37 +56,48 @@ impl Pkcs11Keys {
     }
 
     fn find(&self, id: &[u8]) -> Result<TokenKey, Fault> {
-        let private = self.token.find(ObjectClass::PRIVATE_KEY, id)?;
-        let public = self.token.find(ObjectClass::PUBLIC_KEY, id)?;
-        let (handle, public) = private.zip(public).ok_or_else(|| {
-            let address = self.token.address().of_key(id);
-            Fault::NoSuchKey(format!("there is no key {address} in it, of both halves"))
+        let address = self.token.address().of_key(id);
+        let name = format!("of the key {address} a half");
+        let (held, read) = self.token.with_session(|session| {
+            let template = of_class(ObjectClass::PRIVATE_KEY, id);
+            let private = self.token.hold(session, template, &name)?;
+            let template = of_class(ObjectClass::PUBLIC_KEY, id);
+            let public = self.token.hold(session, template, &name)?;
+            let read = session.get_attributes(self.token.handle(&public, session)?, &PUBLIC)?;
+            Ok((private, read))
         })?;
-        let read = self
-            .token
-            .with_session(|session| Ok(session.get_attributes(public, &PUBLIC)?))?;
         Ok(TokenKey {
             token: Arc::clone(&self.token),
             public: public_half(&read)?,
-            handle,
+            held,
         })
     }
 
-    fn new_key(&self, public: PublicHalf, handle: ObjectHandle, id: Vec<u8>) -> NewKey {
+    fn new_key(&self, public: PublicHalf, held: Held, id: &[u8]) -> NewKey {
         NewKey {
-            kept: Kept::Elsewhere(self.token.address().of_key(&id)),
+            kept: Kept::Elsewhere(self.token.address().of_key(id)),
             signer: Arc::new(TokenKey {
                 token: Arc::clone(&self.token),
-                handle,
+                held,
                 public,
             }),
         }
+    }
+
+    /// A private key that was made or taken in just now.
+    fn made(&self, managing: &Managing, handle: ObjectHandle, id: &[u8]) -> Held {
+        let template = of_class(ObjectClass::PRIVATE_KEY, id);
+        self.token.hold_made(managing, template, handle)
     }
 }
 
 impl KeyManager for Pkcs11Keys {
     fn origin(&self) -> Origin {
         Origin::Pkcs11
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        self.token.check()
     }
 
     fn generate(
@@ -146,7 +157,7 @@ impl KeyManager for Pkcs11Keys {
                 session.update_attributes(public, &named)?;
                 Ok(session.update_attributes(private, &named)?)
             })?;
-            Ok(self.new_key(public_half, private, id))
+            Ok(self.new_key(public_half, self.made(&managing, private, &id), &id))
         });
         if named.is_err() {
             // Nobody would find it again.
@@ -198,7 +209,8 @@ impl KeyManager for Pkcs11Keys {
             session.create_object(&template)?;
             Ok(private)
         })?;
-        Ok(self.new_key(public, private, id))
+        let held = self.made(&managing, private, &id);
+        Ok(self.new_key(public, held, &id))
     }
 
     fn open(&self, kept: &Kept) -> Result<Arc<dyn Signer>, Fault> {
@@ -220,9 +232,9 @@ impl KeyManager for Pkcs11Keys {
             AttributeType::Sensitive,
             AttributeType::Extractable,
         ];
-        let said = self
-            .token
-            .with_session(|session| Ok(session.get_attributes(key.handle, &said)?))?;
+        let said = self.token.with_held(&key.held, |session, handle| {
+            Ok(session.get_attributes(handle, &said)?)
+        })?;
         check_brought(&said).map_err(Fault::KeyUnusable)?;
         // It is tried out: a token may ask for a secret each time, or have another private half.
         let trial = trial()?;
@@ -234,7 +246,7 @@ impl KeyManager for Pkcs11Keys {
         })?;
         key.check(&trial, &signature)
             .map_err(|_| Fault::KeyUnusable("its public half is that of another key"))?;
-        Ok(self.new_key(key.public.clone(), key.handle, id))
+        Ok(self.new_key(key.public, key.held, &id))
     }
 
     fn destroy(&self, address: &str) -> Result<(), Fault> {
@@ -244,6 +256,8 @@ impl KeyManager for Pkcs11Keys {
             )));
         };
         let managing = managing();
+        // Of a token that is away nothing is found, and the key would count as gone.
+        self.token.look(&managing)?;
         // The private half first: what is left after a failure between them cannot sign.
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
             if let Some(handle) = self.token.find_managed(&managing, class, &id)? {
@@ -298,7 +312,7 @@ fn check_brought(said: &[Attribute]) -> Result<(), &'static str> {
 /// A private key in the token.
 struct TokenKey {
     token: Arc<Token>,
-    handle: ObjectHandle,
+    held: Held,
     public: PublicHalf,
 }
 
@@ -321,9 +335,9 @@ impl Signer for TokenKey {
         } else {
             (Mechanism::Ecdsa, digest.as_ref().to_vec())
         };
-        let signed = self
-            .token
-            .with_session(|session| Ok(session.sign(&mechanism, self.handle, &signed)?))?;
+        let signed = self.token.with_held(&self.held, |session, handle| {
+            Ok(session.sign(&mechanism, handle, &signed)?)
+        })?;
         if is_rsa {
             return Ok(Signature::of_rsa(signed));
         }
@@ -338,7 +352,7 @@ impl Signer for TokenKey {
 #[derive(Debug)]
 pub struct WrappingKey {
     token: Arc<Token>,
-    handle: ObjectHandle,
+    held: Held,
 }
 
 /// How the key is labelled; one token wraps for one deployment.
@@ -350,13 +364,11 @@ const TAG_BITS: u64 = 128;
 impl WrappingKey {
     fn open(token: Arc<Token>, may_make: bool) -> Result<Self, Fault> {
         let managing = managing();
-        let found = token.managed(&managing, |session| {
-            let template = [
-                Attribute::Class(ObjectClass::SECRET_KEY),
-                Attribute::Label(WRAPPING_LABEL.to_vec()),
-            ];
-            Ok(session.find_objects(&template)?)
-        })?;
+        let template = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::Label(WRAPPING_LABEL.to_vec()),
+        ];
+        let found = token.managed(&managing, |session| Ok(session.find_objects(&template)?))?;
         let handle = match found.as_slice() {
             [one] => *one,
             [] if may_make => token.managed(&managing, |session| {
@@ -381,7 +393,8 @@ impl WrappingKey {
                 ));
             }
         };
-        Ok(Self { token, handle })
+        let held = token.hold_made(&managing, template.to_vec(), handle);
+        Ok(Self { token, held })
     }
 
     /// Wraps a secret together with what it is for, with AES-256-GCM (NIST SP 800-38D).
@@ -392,10 +405,10 @@ impl WrappingKey {
     pub fn wrap(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut nonce = [0; NONCE_BYTES];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Fault::NoRandomness)?;
-        let text = self.token.with_session(|session| {
+        let text = self.token.with_held(&self.held, |session, handle| {
             let mut nonce = nonce;
             let mechanism = gcm(&mut nonce, context)?;
-            Ok(session.encrypt(&mechanism, self.handle, secret)?)
+            Ok(session.encrypt(&mechanism, handle, secret)?)
         })?;
         Ok([nonce.as_slice(), &text].concat())
     }
@@ -413,10 +426,10 @@ impl WrappingKey {
         let Some((nonce, text)) = wrapped.split_first_chunk::<NONCE_BYTES>() else {
             return Ok(None);
         };
-        self.token.with_session(|session| {
+        self.token.with_held(&self.held, |session, handle| {
             let mut nonce = *nonce;
             let mechanism = gcm(&mut nonce, context)?;
-            match session.decrypt(&mechanism, self.handle, text) {
+            match session.decrypt(&mechanism, handle, text) {
                 Ok(secret) => Ok(Some(Zeroizing::new(secret))),
                 Err(error) if token::is_damage(&error) => Ok(None),
                 Err(error) => Err(error.into()),

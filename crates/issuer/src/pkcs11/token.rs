@@ -1,9 +1,11 @@
 //! One token, with the sessions that are open to it.
 
 use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
@@ -19,6 +21,10 @@ const MOST_IDLE: usize = 16;
 /// Held alone while keys are made or destroyed, and shared by all other work: SoftHSM 2.6 fails to
 /// make a key while another thread of the process makes, finds or uses one.
 static MANAGING: RwLock<()> = RwLock::new(());
+
+/// How often the library has begun anew in this process. Numbers of sessions and of objects from before
+/// that mean others by now.
+static BEGUN_ANEW: AtomicU64 = AtomicU64::new(0);
 
 /// Nobody else in this process uses a token as long as this is there.
 pub(super) struct Managing(
@@ -40,19 +46,50 @@ pub(super) struct Token {
     context: Pkcs11,
     pin: AuthPin,
     /// A session is used by one thread at a time (PKCS #11 3.0 2.6.7).
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<(Era, Session)>>,
+    /// How often its sessions have ended all at once.
+    ended: AtomicU64,
     /// Why the token does not let us in any more. It is not asked again: after a few wrong secrets
     /// it would lock itself.
     refused: Mutex<Option<String>>,
 }
 
+/// The time between two ends of all sessions, in which numbers of sessions and of objects mean the same
+/// (PKCS #11 3.0 2.6.1, 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Era {
+    begun_anew: u64,
+    ended: u64,
+}
+
 /// Why work in a session failed.
-pub(super) struct Failed(Error);
+pub(super) enum Failed {
+    /// What the token says.
+    Token(Error),
+    /// The key is not in it.
+    Missing(String),
+}
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self::Token(error)
     }
+}
+
+impl From<Failed> for Fault {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Token(error) => self::failed(&error),
+            Failed::Missing(detail) => Self::NoSuchKey(detail),
+        }
+    }
+}
+
+/// An object that is kept in the token, and its number, which is another in each era.
+#[derive(Debug)]
+pub(super) struct Held {
+    template: Vec<Attribute>,
+    found: Mutex<(Era, ObjectHandle)>,
 }
 
 impl Token {
@@ -72,6 +109,7 @@ impl Token {
             context,
             pin: AuthPin::from(pin.as_str()),
             idle: Mutex::default(),
+            ended: AtomicU64::new(0),
             refused: Mutex::default(),
         };
         let _using = using();
@@ -81,7 +119,7 @@ impl Token {
             other => other,
         })?;
         let session = token.session()?;
-        token.idle().push(session);
+        token.give_back(token.era(), session);
         Ok(token)
     }
 
@@ -89,13 +127,42 @@ impl Token {
         &self.address
     }
 
-    /// Works in a session beside others.
+    /// Whether it is there and lets us in; the library begins anew where it does not see it.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.with_session(|_| match self.slot() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failed::from(Error::Pkcs11(
+                RvError::TokenNotPresent,
+                Function::GetTokenInfo,
+            ))),
+        })
+    }
+
+    /// Works in a session beside others. Where that fails it is done once more, as the token may have been
+    /// away: the library begins anew where it does not see it. So it is work that may be done twice, and
+    /// finds by itself what it needs, as numbers of objects mean others then.
     pub(super) fn with_session<T>(
         &self,
         work: impl Fn(&Session) -> Result<T, Failed>,
     ) -> Result<T, Fault> {
+        {
+            let _using = using();
+            if let Ok(done) = self.in_session(&work) {
+                return Ok(done);
+            }
+        }
+        self.see_again(&managing())?;
         let _using = using();
         self.in_session(work)
+    }
+
+    /// Works with an object that is held, as [`Token::with_session`] does.
+    pub(super) fn with_held<T>(
+        &self,
+        held: &Held,
+        work: impl Fn(&Session, ObjectHandle) -> Result<T, Failed>,
+    ) -> Result<T, Fault> {
+        self.with_session(|session| work(session, self.handle(held, session)?))
     }
 
     /// Works in a session while nobody else does.
@@ -110,68 +177,132 @@ impl Token {
     /// Works in a session; once more in another if that one has ended, as after the token was taken
     /// out and put back.
     fn in_session<T>(&self, work: impl Fn(&Session) -> Result<T, Failed>) -> Result<T, Fault> {
-        let idle = self.idle().pop();
+        let idle = self.take_idle();
         let was_idle = idle.is_some();
-        let session = match idle {
-            Some(session) => session,
-            None => self.session()?,
+        let (era, session) = match idle {
+            Some(session) => (self.era(), session),
+            None => (self.era(), self.session()?),
         };
         match work(&session) {
             Ok(done) => {
-                self.give_back(session);
+                self.give_back(era, session);
                 Ok(done)
             }
-            Err(Failed(error)) if was_idle && has_ended(&error) => {
+            Err(Failed::Token(error)) if was_idle && has_ended(&error) => {
+                self.ended.fetch_add(1, Ordering::Relaxed);
                 drop(session);
                 // The others have ended with it.
                 self.idle().clear();
-                let session = self.session()?;
-                let done = work(&session).map_err(|Failed(error)| failed(&error))?;
-                self.give_back(session);
+                let (era, session) = (self.era(), self.session()?);
+                let done = work(&session)?;
+                self.give_back(era, session);
                 Ok(done)
             }
-            // What is half done in a session ends with it.
-            Err(Failed(error)) => Err(failed(&error)),
+            // What is half done in a session ends with it. If it was the last, we are logged out, and
+            // numbers of objects mean nothing any more.
+            Err(failed) => {
+                self.ended.fetch_add(1, Ordering::Relaxed);
+                drop(session);
+                Err(failed.into())
+            }
+        }
+    }
+
+    /// Has the library begin anew where it does not see the token: some look for tokens only then, and take
+    /// one that was away for a moment for gone.
+    ///
+    /// Nobody else in the process may be using it, and whoever has sessions or numbers of objects from
+    /// before does without them.
+    fn see_again(&self, _: &Managing) -> Result<(), Fault> {
+        match self.slot() {
+            Ok(_) => return Ok(()),
+            Err(Fault::TokenFailed(_)) => {}
+            Err(other) => return Err(other),
+        }
+        // While their numbers are still theirs.
+        self.idle().clear();
+        BEGUN_ANEW.fetch_add(1, Ordering::Relaxed);
+        match self.context.clone().finalize() {
+            // As after a beginning that has failed.
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)) => {}
+            Err(error) => return Err(failed(&error)),
+        }
+        let begun = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
+        self.context
+            .initialize(begun)
+            .map_err(|error| failed(&error))?;
+        self.slot().map(drop)
+    }
+
+    fn era(&self) -> Era {
+        Era {
+            begun_anew: BEGUN_ANEW.load(Ordering::Relaxed),
+            ended: self.ended.load(Ordering::Relaxed),
         }
     }
 
     /// Sees what other programs have put into the token, before this one changes it: SoftHSM 2.6 counts
     /// changes, and would take theirs for seen.
+    ///
+    /// It must be there: of one that is away the library shows that it is empty.
     pub(super) fn look(&self, managing: &Managing) -> Result<(), Fault> {
+        self.see_again(managing)?;
         let none = [Attribute::Class(ObjectClass::DOMAIN_PARAMETERS)];
         self.managed(managing, |session| Ok(session.find_objects(&none)?))?;
         Ok(())
     }
 
-    /// The object of a class with an identifier. Two are none: nobody could tell which signs.
-    pub(super) fn find(
+    /// What is found by a template now, to be found again later; `name` is how it is called if it is
+    /// missing. Two are none: nobody could tell which signs.
+    pub(super) fn hold(
         &self,
-        class: ObjectClass,
-        id: &[u8],
-    ) -> Result<Option<ObjectHandle>, Fault> {
-        let _using = using();
-        self.find_here(class, id)
+        session: &Session,
+        template: Vec<Attribute>,
+        name: &str,
+    ) -> Result<Held, Failed> {
+        let era = self.era();
+        let handle = one(session, &template, name)?;
+        Ok(Held {
+            template,
+            found: Mutex::new((era, handle)),
+        })
     }
 
-    /// As [`Token::find`], while nobody else works with it.
-    pub(super) fn find_managed(
+    /// As [`Token::hold`], of what was made just now, while nobody else works with the token.
+    pub(super) fn hold_made(
         &self,
         _: &Managing,
+        template: Vec<Attribute>,
+        handle: ObjectHandle,
+    ) -> Held {
+        Held {
+            template,
+            found: Mutex::new((self.era(), handle)),
+        }
+    }
+
+    pub(super) fn handle(&self, held: &Held, session: &Session) -> Result<ObjectHandle, Failed> {
+        let era = self.era();
+        let mut found = held.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.0 != era {
+            *found = (era, one(session, &held.template, "the key")?);
+        }
+        Ok(found.1)
+    }
+
+    /// The objects of a class with an identifier, while nobody else works with the token.
+    pub(super) fn find_managed(
+        &self,
+        managing: &Managing,
         class: ObjectClass,
         id: &[u8],
     ) -> Result<Option<ObjectHandle>, Fault> {
-        self.find_here(class, id)
-    }
-
-    fn find_here(&self, class: ObjectClass, id: &[u8]) -> Result<Option<ObjectHandle>, Fault> {
-        let template = [Attribute::Class(class), Attribute::Id(id.to_vec())];
-        let found = self.in_session(|session| Ok(session.find_objects(&template)?))?;
+        let template = of_class(class, id);
+        let found = self.managed(managing, |session| Ok(session.find_objects(&template)?))?;
         match found.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),
-            _ => Err(Fault::NoSuchKey(
-                "two of its keys have one identifier".to_owned(),
-            )),
+            _ => Err(Fault::NoSuchKey(TWO.to_owned())),
         }
     }
 
@@ -234,14 +365,30 @@ impl Token {
         self.address.pin_file.display().to_string()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Era, Session)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, session: Session) {
+    /// A session of this era.
+    fn take_idle(&self) -> Option<Session> {
+        let now = self.era();
+        let mut idle = self.idle();
+        while let Some((era, session)) = idle.pop() {
+            if era == now {
+                return Some(session);
+            }
+            if era.begun_anew != now.begun_anew {
+                // To close it would close whose number it is now.
+                mem::forget(session);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, era: Era, session: Session) {
         let mut idle = self.idle();
         if idle.len() < MOST_IDLE {
-            idle.push(session);
+            idle.push((era, session));
         }
     }
 }
@@ -251,6 +398,22 @@ impl fmt::Debug for Token {
         f.debug_struct("Token")
             .field("label", &self.address.token)
             .finish_non_exhaustive()
+    }
+}
+
+const TWO: &str = "two of its keys have one identifier";
+
+/// What finds the objects of a class with an identifier.
+pub(super) fn of_class(class: ObjectClass, id: &[u8]) -> Vec<Attribute> {
+    vec![Attribute::Class(class), Attribute::Id(id.to_vec())]
+}
+
+/// The one object that a template finds.
+fn one(session: &Session, template: &[Attribute], name: &str) -> Result<ObjectHandle, Failed> {
+    match session.find_objects(template)?.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failed::Missing(format!("{name} is not in it"))),
+        _ => Err(Failed::Missing(TWO.to_owned())),
     }
 }
 

@@ -5,13 +5,13 @@
     reason = "what is skipped is read from the output of the tests"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use avouch_core::id::TenantId;
 use avouch_issuer::fault::Fault;
 use avouch_issuer::key::PublicHalf;
-use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, MemoryKeys};
+use avouch_issuer::key_manager::{FileKeys, Kept, KeyManager, MemoryKeys, NewKey};
 use avouch_issuer::pkcs11::{Pkcs11Keys, TokenAddress};
 use avouch_issuer::signer::{Origin, Signer, SigningKind, SoftwareKey};
 use avouch_testkit::softhsm::SoftHsm;
@@ -79,7 +79,13 @@ fn the_suite_holds_with_keys_in_a_token_and_a_token_keeps_its_keys() {
     }
     let Some(token) = softhsm() else { return };
     let command = token.command(&this_program());
-    let run = run_again(command, &token.address(), &["--include-ignored"]);
+    // One takes the token away, which is for a process of its own.
+    let filter = [
+        "--include-ignored",
+        "--skip",
+        "keys::a_token_goes_and_comes",
+    ];
+    let run = run_again(command, &token.address(), &filter);
     assert!(passed(&run) > 40);
     // Wrong secrets, in processes of their own: the library remembers who is logged in.
     let wrong = token.write_pin("wrong", "another secret", 0o600);
@@ -256,4 +262,74 @@ fn a_key_in_memory_ends_with_what_has_it() {
     };
     keys.destroy(address).unwrap();
     assert!(keys.open(&made.kept).is_err());
+}
+
+/// In a process of its own, since the library is one for all in it.
+#[test]
+fn a_token_that_was_away_is_found_again() {
+    if is_inner() {
+        return;
+    }
+    let Some(token) = softhsm() else { return };
+    let filter = ["--exact", "keys::a_token_goes_and_comes", "--ignored"];
+    let command = token.command(&this_program());
+    assert_eq!(passed(&run_again(command, &token.address(), &filter)), 1);
+}
+
+#[test]
+#[ignore = "a_token_that_was_away starts it"]
+fn a_token_goes_and_comes() {
+    let address = std::env::var(KEYS_IN).unwrap();
+    let keys = Pkcs11Keys::open(TokenAddress::parse(&address).unwrap()).unwrap();
+    let one = || keys.generate(&tenant(), SigningKind::P256, &name);
+    let (first, second) = (one().unwrap(), one().unwrap());
+    let wrapping = keys.wrapping_key(true).unwrap();
+    let wrapped = wrapping.wrap(b"tenant", b"secret").unwrap();
+    let (there, away) = folders();
+    for _ in 0..2 {
+        std::fs::rename(&there, &away).unwrap();
+        for refused in [
+            keys.check().err(),
+            first.signer.sign(b"message").err(),
+            wrapping.unwrap(b"tenant", &wrapped).err(),
+            one().err(),
+            keys.open(&first.kept).err(),
+            // It is not gone, though nothing is found.
+            keys.destroy(kept_at(&second)).err(),
+        ] {
+            assert!(
+                matches!(refused, Some(Fault::TokenFailed(_))),
+                "{refused:?}"
+            );
+        }
+        std::fs::rename(&away, &there).unwrap();
+        // Numbers of objects mean others now: each still signs with its own key.
+        for made in [&second, &first] {
+            let signature = made.signer.sign(b"message").unwrap();
+            assert_eq!(made.signer.check(b"message", &signature), Ok(()));
+        }
+        let opened = wrapping.unwrap(b"tenant", &wrapped).unwrap();
+        assert_eq!(
+            opened.map(|secret| secret.to_vec()),
+            Some(b"secret".to_vec())
+        );
+        assert_eq!(keys.check(), Ok(()));
+    }
+    keys.destroy(kept_at(&second)).unwrap();
+    assert!(second.signer.sign(b"message").is_err());
+    assert!(first.signer.sign(b"message").is_ok());
+}
+
+fn kept_at(made: &NewKey) -> &str {
+    match &made.kept {
+        Kept::Elsewhere(at) => at,
+        Kept::Here(_) => panic!("a key has left its token"),
+    }
+}
+
+/// Where the token is, and where it is put meanwhile.
+fn folders() -> (PathBuf, PathBuf) {
+    let settings = PathBuf::from(std::env::var_os("SOFTHSM2_CONF").unwrap());
+    let folder = settings.parent().unwrap();
+    (folder.join("tokens"), folder.join("away"))
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use avouch_core::credential::x509::Crl;
+use avouch_issuer::BACKDATE;
 use avouch_issuer::authority::X509Authority;
 use avouch_issuer::fault::NotIssued;
 use avouch_issuer::intent::CredentialKind;
@@ -48,7 +49,9 @@ fn a_list_is_recorded_and_says_what_is_revoked_and_until_when_it_counts() {
     let made = list(&world, &world.intermediate, &[&svid.serial, "00ff"], 7);
     let read = Crl::parse(&made.der).unwrap();
     assert_eq!(read.len(), 2);
-    assert_eq!(read.this_update(), world.now);
+    // As a certificate: for a verifier whose clock is a little late.
+    assert_eq!(read.this_update(), world.now.plus(-BACKDATE));
+    assert_eq!(made.this_update, read.this_update());
     assert_eq!(read.next_update(), Some(world.now.plus(i64::from(WEEK))));
     assert_eq!(
         (made.number, made.next_update),
@@ -165,4 +168,21 @@ fn openssl_checks_the_list_and_refuses_what_it_names() {
         assert!(!holds && told.contains("certificate revoked"), "{told}");
         fs::remove_dir_all(&folder).unwrap();
     }
+}
+
+/// As of an authority below a root that was made a moment ago: the list is dated to before that.
+#[test]
+fn a_list_below_a_root_that_has_just_begun_is_signed() {
+    let begins = now().plus(BACKDATE);
+    let world = World::planned(&plan(), SigningKind::P256, begins);
+    let life = LifeCycle::stored(State::Active, now().plus(-60), now().plus(86_400));
+    let authority = Arc::new(X509Authority::clone(&world.intermediate).with_life(life));
+    let prepared = authority.prepare_revocation_list(Vec::new(), 1, WEEK, begins, &SystemRandom);
+    let made = issue_one(prepared.unwrap(), &world.log).unwrap();
+    assert_eq!(made.this_update, begins.plus(-BACKDATE));
+    let late = now().plus(5);
+    let prepared = authority.prepare_revocation_list(Vec::new(), 2, WEEK, late, &SystemRandom);
+    // Its root began at `now()`; the list is dated before.
+    let made = issue_one(prepared.unwrap(), &world.log).unwrap();
+    assert_eq!(made.this_update, late.plus(-BACKDATE));
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use avouch_core::credential::x509::{Certificate, StatusRequest};
+use avouch_issuer::BACKDATE;
 use avouch_issuer::fault::NotIssued;
 use avouch_issuer::intent::CredentialKind;
 use avouch_issuer::life_cycle::{LifeCycle, State};
@@ -147,7 +148,7 @@ fn an_answer_is_recorded_and_counts_for_as_long_as_its_authority_at_most() {
     let request = fs::read(files.0.join("request.der")).unwrap();
     let request = StatusRequest::parse(&request).unwrap();
     let made = answer(&world, &request, CertificateStatus::Good);
-    assert_eq!(made.this_update, world.now);
+    assert_eq!(made.this_update, world.now.plus(-BACKDATE));
     assert_eq!(made.next_update, world.now.plus(i64::from(HOUR)));
     let intents = world.log.all();
     let intent = intents.last().unwrap();

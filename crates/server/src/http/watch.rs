@@ -22,7 +22,7 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(2);
 /// each time someone wants to know.
 const IN_ORDER: i64 = 5;
 
-/// What was last found out about the store. It is asked once a second at most, however often
+/// What was last found out about the store, and about where the keys are. It is asked once a second at most, however often
 /// someone wants to know, and by one thread at a time, however long it takes.
 #[derive(Default)]
 pub(super) struct StoreState(Arc<Mutex<Known>>);
@@ -45,7 +45,8 @@ impl Known {
     }
 }
 
-const SILENT: &str = "The store does not answer; what is in memory is served on.";
+const SILENT: &str =
+    "The store, or the token with the keys, does not answer; what is in memory is served on.";
 
 impl StoreState {
     fn check(&self, plane: &Arc<Plane>) -> Result<(), &'static str> {
@@ -62,7 +63,8 @@ impl StoreState {
         let plane = Arc::clone(plane);
         let state = Arc::clone(&self.0);
         std::thread::spawn(move || {
-            let found = plane.check_store().map_err(|fault| fault.in_words());
+            let found = plane.check_store().and_then(|()| plane.check_keys());
+            let found = found.map_err(|fault| fault.in_words());
             let mut known = state.lock().unwrap_or_else(PoisonError::into_inner);
             known.is_asked = false;
             known.found = Some((plane.now(), found));
