@@ -1,6 +1,8 @@
 //! Structured authentication configuration of a Kubernetes API server
 //! (`AuthenticationConfiguration` of `apiserver.config.k8s.io`).
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ pub(crate) fn read(document: &Json) -> Result<Configuration, Reason> {
     if configuration.admissions.is_empty() {
         return Err(malformed("it names no issuer in `jwt`"));
     }
+    refused::check_issuers(&refused::issuers(members)?)?;
     Ok(configuration)
 }
 
@@ -91,12 +94,14 @@ fn read_authenticator(
     if audiences.is_empty() {
         return Err(malformed(format!("`{issuer_place}.audiences` is missing")));
     }
+    refused::check_issuer(&issuer_place, issuer, &audiences)?;
     let authenticator = Authenticator {
         audiences,
         claims: read_claim_rules(place, members)?,
         mappings: Mappings::read(&format!("{place}.claimMappings"), members)?,
         users: read_user_rules(place, members)?,
     };
+    authenticator.check_whole(place)?;
     authenticator.check(place, &url, found);
     let expressions = authenticator.inspect(place);
     Ok(Admission {
@@ -234,12 +239,14 @@ impl Mappings {
                 parse(&format!("{place}.valueExpression"), written, LONGEST)?,
             ))
         });
+        let extra: Vec<(String, Expression)> = extra.collect::<Result<_, Reason>>()?;
+        refused::check_extra(place, &extra)?;
         Ok(Self {
             username: one("username")?
                 .ok_or_else(|| malformed(format!("`{place}.username` is missing")))?,
             groups: one("groups")?,
             uid: one("uid")?,
-            extra: extra.collect::<Result<_, Reason>>()?,
+            extra,
         })
     }
 }

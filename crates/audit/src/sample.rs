@@ -97,18 +97,7 @@ pub(crate) fn shape(preset: Option<Preset>) -> Shape {
 impl Sample {
     /// Someone from this issuer.
     pub(crate) fn of(preset: Option<Preset>, issuer: &str, audience: &str) -> Self {
-        let defaults: &[(&str, &str)] = match preset {
-            Some(Preset::GitHub) => GITHUB,
-            Some(Preset::GitLab) => GITLAB,
-            Some(Preset::Buildkite) => BUILDKITE,
-            Some(Preset::HcpTerraform) => HCP_TERRAFORM,
-            Some(Preset::Kubernetes) => KUBERNETES,
-            Some(Preset::CircleCi) => CIRCLECI,
-            Some(Preset::Entra) => ENTRA,
-            Some(Preset::Google | Preset::GoogleIap) => GOOGLE,
-            _ => PLAIN,
-        };
-        let mut values: BTreeMap<String, String> = defaults
+        let mut values: BTreeMap<String, String> = usual_claims(preset)
             .iter()
             .map(|(claim, value)| ((*claim).to_owned(), (*value).to_owned()))
             .collect();
@@ -136,8 +125,40 @@ impl Sample {
         self.values.get(claim).map(String::as_str)
     }
 
-    /// Whether its issuer could sign it: no name of a customer or of what is theirs has a wildcard in it.
+    /// Whether its subject says something else than its claims: other ids or names, no name at all, or
+    /// another context. No issuer signs such a token, whatever admits it.
+    pub(crate) fn contradicts_itself(&self) -> bool {
+        let (Some(subject), Some(Preset::GitHub)) = (&self.subject, self.preset) else {
+            return false;
+        };
+        let Some(rest) = subject.strip_prefix("repo:") else {
+            return false;
+        };
+        let (repository, context) = rest.split_once(':').unwrap_or((rest, ""));
+        let differs = |claim: &str, said: &str| self.values.get(claim).is_some_and(|is| is != said);
+        let mut said = github_repository(repository);
+        match context.split_once(':') {
+            None if context == "pull_request" => {
+                said.push(("event_name".to_owned(), context.to_owned()));
+            }
+            Some((label @ ("environment" | "ref"), value)) if !value.contains(':') => {
+                said.push((label.to_owned(), value.replace("%3A", ":")));
+            }
+            Some(_) | None => {}
+        }
+        said.iter().any(|(claim, value)| differs(claim, value))
+            || repository.split('/').any(str::is_empty)
+    }
+
+    /// Whether its issuer could sign it: no name of a customer or of what is theirs has a wildcard in it,
+    /// and what is a text there is one.
     pub(crate) fn can_be_signed(&self) -> bool {
+        let is_another_type = |(path, value): &(Vec<String>, Value)| {
+            is_always_text(self.preset, path) && !value.is_string()
+        };
+        if self.others.iter().any(is_another_type) {
+            return false;
+        }
         let shape = shape(self.preset);
         let names = shape.tenant.iter().chain([&shape.object]);
         let mut names = names.filter_map(|named| self.values.get(named.name));
@@ -344,6 +365,28 @@ impl Sample {
             Part::Claim(label, claim) => format!("{label}:{}", value(claim).replace(':', "%3A")),
         }
     }
+}
+
+fn usual_claims(preset: Option<Preset>) -> &'static [(&'static str, &'static str)] {
+    match preset {
+        Some(Preset::GitHub) => GITHUB,
+        Some(Preset::GitLab) => GITLAB,
+        Some(Preset::Buildkite) => BUILDKITE,
+        Some(Preset::HcpTerraform) => HCP_TERRAFORM,
+        Some(Preset::Kubernetes) => KUBERNETES,
+        Some(Preset::CircleCi) => CIRCLECI,
+        Some(Preset::Entra) => ENTRA,
+        Some(Preset::Google | Preset::GoogleIap) => GOOGLE,
+        _ => PLAIN,
+    }
+}
+
+/// Whether a claim is a text in every token of this kind that has it: numbers are, as far as they are ids.
+pub(crate) fn is_always_text(preset: Option<Preset>, path: &[String]) -> bool {
+    let [claim] = path else { return false };
+    let of_kind = preset.map_or(&[][..], |preset| usual_claims(Some(preset)));
+    let mut known = of_kind.iter().filter(|(name, _)| name == claim);
+    claim == "sub" || known.any(|(name, value)| typed(name, value).is_string())
 }
 
 /// The parts of a subject of which nothing else is said.

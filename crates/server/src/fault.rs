@@ -183,6 +183,11 @@ impl Refused {
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Reason(reason) if matches!(**reason, Reason::IssueConflict { .. }))
     }
+
+    /// Whether nothing was fetched because the tenant has fetched enough for now.
+    pub(crate) fn is_budget_of_fetches(&self) -> bool {
+        matches!(self, Self::Reason(reason) if matches!(**reason, Reason::FetchBudget { .. }))
+    }
 }
 
 impl From<Reason> for Refused {

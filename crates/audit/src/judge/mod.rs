@@ -5,15 +5,17 @@ mod names;
 mod probes;
 mod start;
 mod strangers;
+mod subjects;
 
 use std::cell::RefCell;
 
+use avouch_core::reason::printable;
 use serde_json::{Map, Value};
 
 use crate::cel::{Budget, FUEL};
 use crate::configuration::{Admission, Configuration, System};
 use crate::finding::{Code, Finding, Severity};
-use crate::sample::{Sample, shape};
+use crate::sample::{Sample, is_always_text, shape};
 use crate::wish::Want;
 use names::Names;
 use start::Start;
@@ -71,6 +73,9 @@ impl<'a> Judge<'a> {
         if let Some(why) = gate.contradiction(false) {
             return self.nobody(&why);
         }
+        if let Some(claim) = self.asked_for_no_text() {
+            return self.never_a_text(&claim);
+        }
         let start = start::admitted(self.admission, &mut self.budget.borrow_mut());
         let Some(start) = start else {
             return match gate.contradiction(true) {
@@ -101,7 +106,8 @@ impl<'a> Judge<'a> {
     fn nobody(&mut self, why: &str) {
         let (what, fix) = match self.asks_for_a_literal_wildcard() {
             true => (
-                "It admits nobody: it asks for a text with `*` or `?` in it, which stand for themselves there,                  and no name has one."
+                "It admits nobody: it asks for a text with `*` or `?` in it, which stand for themselves there, \
+                 and no name has one."
                     .to_owned(),
                 "Write the whole name; only `StringLike` knows patterns, and they admit more than is meant.",
             ),
@@ -116,12 +122,42 @@ impl<'a> Judge<'a> {
         self.expressions(None);
     }
 
+    /// A claim that is a text in every token of the issuer, and must be something else here.
+    fn asked_for_no_text(&self) -> Option<String> {
+        if self.system == System::Aws {
+            // There everything is compared as a text.
+            return None;
+        }
+        let preset = self.admission.preset;
+        let is_no_text = |want: &Want| matches!(want, Want::Value(value) if !value.is_string());
+        let mut asked = self.admission.asks.said.iter();
+        let asked = asked
+            .find(|one| is_always_text(preset, &one.path) && one.any.iter().all(is_no_text))?;
+        Some(asked.path.join("."))
+    }
+
+    fn never_a_text(&mut self, claim: &str) {
+        let claim = printable(claim);
+        let finding = Finding::new(
+            Code::NothingAdmitted,
+            &self.admission.place,
+            format!(
+                "It admits nobody: `{claim}` is a text in every token of this issuer, and is compared with what \
+                 is none."
+            ),
+            format!("Write what `{claim}` is compared with in quotes."),
+        );
+        self.found.push(finding);
+        self.expressions(None);
+    }
+
     /// Reports that nobody was found whom it admits, which proves nothing.
     fn not_known(&mut self) {
         self.found.push(Finding::new(
             Code::PopulationNotKnown,
             &self.admission.place,
-            "Whom it admits is not known: its conditions are too intricate to meet by trying, and that they              contradict each other is not proved. Take it that it admits everyone.",
+            "Whom it admits is not known: its conditions are too intricate to meet by trying, and that they \
+             contradict each other is not proved. Take it that it admits everyone.",
             "Ask for one whole subject or for one id, or see with --claims what becomes of a token.",
         ));
         self.expressions(None);
@@ -138,6 +174,11 @@ impl<'a> Judge<'a> {
 
     fn admits(&self, sample: &Sample) -> bool {
         self.admits_claims(&sample.claims())
+    }
+
+    /// Whether it admits a token that its issuer could sign.
+    fn admits_signed(&self, sample: &Sample) -> bool {
+        !sample.contradicts_itself() && self.admits(sample)
     }
 
     fn admits_claims(&self, claims: &Map<String, Value>) -> bool {

@@ -37,6 +37,10 @@ impl Judge<'_> {
         let Some(name) = start.value(object).map(str::to_owned) else {
             return;
         };
+        if object == "sub" && self.is_of_a_group(start) {
+            // The others of a group are meant, too.
+            return;
+        }
         let twins = [format!("{name}-evil"), prefixed(&name), unrelated(&name)];
         let found = twins.iter().find_map(|twin| {
             let mut sample = start.clone();
@@ -48,7 +52,8 @@ impl Judge<'_> {
                     sample.set_text(id, OTHER_OBJECT);
                 }
             }
-            self.admits(&sample).then_some((twin.clone(), sample))
+            self.admits_signed(&sample)
+                .then_some((twin.clone(), sample))
         });
         let Some((twin, witness)) = found else {
             return;
@@ -94,7 +99,7 @@ impl Judge<'_> {
         }
         let mut sample = start.clone();
         with_other_ids(&mut sample, &shape);
-        if !self.admits(&sample) {
+        if !self.admits_signed(&sample) {
             return;
         }
         let is_shared = Preset::shared_with(&self.admission.issuer).is_some();
@@ -192,7 +197,7 @@ impl Judge<'_> {
         proposed.set_text("event_name", "pull_request");
         proposed.set_text("ref", "refs/pull/7/merge");
         proposed.set_text("ref_type", "branch");
-        if self.admits(&proposed) {
+        if self.admits_signed(&proposed) {
             let finding = Finding::new(
                 Code::UntrustedTriggerContext,
                 &self.admission.place,
@@ -202,10 +207,13 @@ impl Judge<'_> {
             self.report(finding, &proposed);
             return;
         }
+        if self.other_environments(start) {
+            return;
+        }
         let mut on_base = start.clone();
         on_base.remove_environment();
         on_base.set_text("event_name", "pull_request_target");
-        if self.admits(&on_base) {
+        if self.admits_signed(&on_base) {
             let finding = Finding::new(
                 Code::BaseRefTriggerAdmitted,
                 &self.admission.place,
@@ -215,6 +223,54 @@ impl Judge<'_> {
             );
             self.report(finding, &on_base);
         }
+    }
+
+    /// Tries jobs of pull requests that name an environment that nobody has made: GitHub makes it then, and
+    /// protects it with nothing. Says whether one is admitted.
+    fn other_environments(&mut self, start: &Sample) -> bool {
+        let Some(meant) = start.value("environment").map(str::to_owned) else {
+            return false;
+        };
+        let of_pull_request = |environment: &str| {
+            let mut sample = start.clone();
+            sample.set_text("event_name", "pull_request");
+            sample.set_text("ref", "refs/pull/7/merge");
+            sample.set_text("ref_type", "branch");
+            sample.set_text("environment", environment);
+            sample
+        };
+        let any = of_pull_request(NOBODY);
+        if self.admits_signed(&any) {
+            let finding = Finding::new(
+                Code::UntrustedTriggerContext,
+                &self.admission.place,
+                "Jobs of pull requests are admitted if they name an environment, whichever: GitHub makes one \
+                 that there is not yet when a job names it, and does not protect it.",
+                "Ask for one environment by its whole name, and protect that.",
+            );
+            self.report(finding, &any);
+            return true;
+        }
+        let twins = [format!("{meant}-evil"), format!("evil-{meant}")];
+        let alike = twins
+            .iter()
+            .map(|twin| (twin, of_pull_request(twin)))
+            .find(|(_, sample)| self.admits_signed(sample));
+        let Some((twin, witness)) = alike else {
+            return false;
+        };
+        let finding = Finding::new(
+            Code::WildcardSubject,
+            &self.admission.place,
+            format!(
+                "An environment whose name only begins or ends alike is admitted, {}: GitHub makes it when a \
+                 job of a pull request names it, and does not protect it.",
+                printable(twin)
+            ),
+            "Ask for one environment by its whole name, and protect that.",
+        );
+        self.report(finding, &witness);
+        true
     }
 
     /// Tries the subject that GitHub writes since July 2026 for what is made, renamed or
@@ -271,14 +327,20 @@ impl Judge<'_> {
             if !self.admits(&without) {
                 continue;
             }
-            // It must matter when it is there: of two alternatives either may be missing.
-            let mut other = start.clone();
-            if wish.is_about("sub") {
-                other.set_raw_subject(NOBODY.to_owned());
-            } else {
-                other.set(&wish.path, &Value::String(NOBODY.to_owned()));
-            }
-            if self.admits(&other) {
+            // It must matter when it is there, as a text and as a list: of two alternatives either may be
+            // missing, and what is only read is no condition.
+            let text = Value::String(NOBODY.to_owned());
+            let matters = [text.clone(), Value::Array(vec![text])]
+                .iter()
+                .all(|value| {
+                    let mut other = start.clone();
+                    match value.as_str().filter(|_| wish.is_about("sub")) {
+                        Some(subject) => other.set_raw_subject(subject.to_owned()),
+                        None => other.set(&wish.path, value),
+                    }
+                    !self.admits(&other)
+                });
+            if !matters {
                 continue;
             }
             let claim = printable(&wish.path.join("."));
@@ -399,7 +461,8 @@ impl Judge<'_> {
                     sample
                 };
                 if glob.has_question_mark() {
-                    let witness = texts(glob, &usual).into_iter().map(with);
+                    let others = texts(glob, &usual).into_iter();
+                    let witness = others.filter(|text| *text != usual).map(with);
                     let witness = witness.into_iter().find(|sample| self.admits(sample));
                     if let Some(witness) = witness {
                         let finding = Finding::new(

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::probes::NOBODY;
 use super::strangers::{STRANGERS, stranger};
+use super::subjects::signable;
 use crate::cel::Budget;
 use crate::configuration::Admission;
 use crate::glob::Glob;
@@ -168,7 +169,7 @@ impl Search<'_> {
         }
         let choices: Vec<(&Wish, Vec<Value>)> = wishes
             .iter()
-            .map(|wish| (*wish, values(wish, base)))
+            .map(|wish| (*wish, values(wish, base, self.admission.preset)))
             .filter(|(_, values)| !values.is_empty())
             .collect();
         let mut tried = combinations(base, &choices, MOST_TRIED.min(self.left));
@@ -267,7 +268,7 @@ fn combinations(usual: &Sample, choices: &[(&Wish, Vec<Value>)], most: usize) ->
     samples
 }
 
-fn values(wish: &Wish, usual: &Sample) -> Vec<Value> {
+fn values(wish: &Wish, usual: &Sample, preset: Option<Preset>) -> Vec<Value> {
     let is_subject = wish.is_about("sub");
     let most = if is_subject {
         MOST_OF_SUBJECT
@@ -278,6 +279,10 @@ fn values(wish: &Wish, usual: &Sample) -> Vec<Value> {
     for want in &wish.any {
         match want {
             Want::Glob(glob) => {
+                if is_subject {
+                    let subjects = signable(usual, preset, glob).into_iter();
+                    values.extend(subjects.map(Value::String));
+                }
                 let claims = usual.claims();
                 let name = wish.path.last().map_or("", String::as_str);
                 let usual = claims.get(name).and_then(Value::as_str).unwrap_or("x");
@@ -290,7 +295,8 @@ fn values(wish: &Wish, usual: &Sample) -> Vec<Value> {
                     .first()
                     .is_some_and(|first| usual.claims().contains_key(first));
                 if !is_there {
-                    values.push(Value::String("x".to_owned()));
+                    let text = Value::String("x".to_owned());
+                    values.extend([text.clone(), Value::Array(vec![text])]);
                 }
             }
             Want::Value(value) => values.push(value.clone()),

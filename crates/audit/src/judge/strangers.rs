@@ -2,6 +2,7 @@
 
 use avouch_core::policy::presets::Preset;
 use avouch_core::reason::printable;
+use serde_json::json;
 
 use super::Judge;
 use super::probes::{NOBODY, with_other_ids};
@@ -37,7 +38,11 @@ impl Judge<'_> {
             others.push(self.namesake(start, &twin));
         }
         others.extend(self.branches_called_like(&plain, start));
-        let Some(witness) = others.iter().find(|sample| self.admits(sample)).cloned() else {
+        let Some(witness) = others
+            .iter()
+            .find(|sample| self.admits_signed(sample))
+            .cloned()
+        else {
             return false;
         };
         let called = witness.value(tenant.name).unwrap_or_default();
@@ -73,9 +78,26 @@ impl Judge<'_> {
             || self.names.has_object_id;
         let enough = if names_someone { ENOUGH } else { 1 };
         let strangers = STRANGERS.map(|name| stranger(self.admission, start, name));
-        let mut admitted = strangers.into_iter().filter(|one| self.admits(one));
+        let mut admitted = strangers.into_iter().filter(|one| self.admits_signed(one));
         let witness = admitted.next()?;
-        (admitted.count() + 1 >= enough).then_some(witness)
+        let is_anyone = admitted.count() + 1 >= enough && !self.is_of_a_group(&witness);
+        is_anyone.then_some(witness)
+    }
+
+    /// Whether someone is admitted as one of a group, by a list of the token: who is in none of those that
+    /// are asked for is refused.
+    pub(super) fn is_of_a_group(&self, sample: &Sample) -> bool {
+        let is_kind = |path: &[String]| {
+            let last = path.last().map_or("", String::as_str);
+            matches!(last, "acr" | "amr" | "aud" | "scope" | "scp")
+        };
+        let lists = self.admission.wishes.iter();
+        let mut lists = lists.filter(|wish| wish.is_of_list() && !is_kind(&wish.path));
+        lists.any(|wish| {
+            let mut other = sample.clone();
+            other.set(&wish.path, &json!([NOBODY]));
+            !self.admits(&other)
+        })
     }
 
     fn anyone(&mut self, witness: &Sample) {

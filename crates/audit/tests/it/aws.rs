@@ -525,3 +525,47 @@ fn a_wildcard_that_stands_for_itself_admits_nobody() {
     let found = found(System::Aws, &github("StringEquals", &both));
     assert!(!found.contains(&"nothing-admitted".to_owned()), "{found:?}");
 }
+
+/// Claims of a witness that say two things at once prove nothing.
+#[test]
+fn an_owner_who_is_named_by_the_id_is_no_one_else() {
+    let gravest_of = |subject: &str| {
+        let policy = github("StringLike", &json!(subject));
+        let found = found(System::Aws, &policy);
+        (found, gravest(System::Aws, &policy))
+    };
+    let (found, gravest) = gravest_of("repo:octo-org@65/*:ref:refs/heads/main");
+    let expected = [
+        "base-ref-trigger-admitted",
+        "wildcard-crosses-delimiter",
+        "wildcard-subject=medium",
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(gravest, Some(Severity::Medium));
+    let (found, _) = gravest_of("repo:*/*@74:environment:prod");
+    assert_eq!(found, ["wildcard-crosses-delimiter"]);
+}
+
+/// GitHub makes an environment that is not there when a job names it, and protects it with nothing.
+#[test]
+fn any_environment_is_one_that_a_pull_request_brings() {
+    let of = |context: &str| {
+        let subject = format!("repo:octo-org@65/octo-repo@74:{context}");
+        github("StringLike", &json!(subject))
+    };
+    let any = of("environment:*");
+    check(&any, &["untrusted-trigger-context"]);
+    let claims = witness(System::Aws, &any, "untrusted-trigger-context");
+    assert_eq!(said(&claims, "event_name"), "pull_request");
+    assert!(said(&claims, "sub").ends_with(":environment:zz-nobody"));
+    let alike = of("environment:prod*");
+    check(&alike, &["wildcard-subject"]);
+    let claims = witness(System::Aws, &alike, "wildcard-subject");
+    assert!(said(&claims, "environment").starts_with("prod"));
+    assert!(said(&claims, "environment").ends_with("-evil"));
+    // The near misses: one whole name, and two.
+    check(&of("environment:prod"), &[]);
+    let two = ["environment:prod", "environment:stage"];
+    let two = two.map(|one| format!("repo:octo-org@65/octo-repo@74:{one}"));
+    check(&github("StringLike", &json!(two)), &[]);
+}

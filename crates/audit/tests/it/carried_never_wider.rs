@@ -1,6 +1,8 @@
 //! Whoever a rule admits that was carried over, the configuration admits that it comes from: tried
 //! with made-up policies and every job that could come.
 
+use std::collections::BTreeSet;
+
 use avouch_audit::{Admission, System, carried};
 use avouch_core::policy::matcher::Matcher;
 use avouch_core::policy::presets::Preset;
@@ -351,6 +353,12 @@ pub(crate) fn kubernetes(dice: &mut Dice) -> Value {
             }
         });
     }
+    // The API server takes one rule on each claim.
+    let mut seen = BTreeSet::new();
+    rules.retain(|rule: &Value| {
+        let claim = rule["claim"].as_str();
+        claim.is_none_or(|claim| seen.insert(claim.to_owned()))
+    });
     let username = match dice.below(8) {
         0 => json!({"expression": dice.one(&[
             "claims.ref.split('/')[3]", "'g:' + claims.sub", "claims.sub.extract('environment:{env}')",

@@ -257,3 +257,55 @@ fn hostile_37_the_issuer_of_an_enterprise_is_as_lasting_as_its_name() {
                  assertion.ref == 'refs/heads/main'";
     check(&provider(issuer, by_id), &[]);
 }
+
+/// Ids are texts in tokens of CI systems, so that a number is none of them.
+#[test]
+fn an_id_that_is_compared_as_a_number_is_nobodys() {
+    check(
+        &github("assertion.repository_owner_id == 65"),
+        &["nothing-admitted"],
+    );
+    check(
+        &github("assertion.repository_id in [74, 75] && assertion.ref == 'refs/heads/main'"),
+        &["nothing-admitted"],
+    );
+    // The near misses: in quotes, and beside something else.
+    let quoted = found(
+        System::Gcp,
+        &github("assertion.repository_owner_id == '65'"),
+    );
+    assert!(
+        !quoted.contains(&"nothing-admitted".to_owned()),
+        "{quoted:?}"
+    );
+    let either = github("assertion.repository_owner_id == 65 || assertion.repository_id == '74'");
+    let claims = witness(System::Gcp, &either, "untrusted-trigger-context");
+    assert!(claims["repository_owner_id"].is_string(), "{claims:?}");
+}
+
+/// A group of the issuer is named, as in a rule of ours.
+#[test]
+fn a_group_that_is_asked_for_is_not_everyone() {
+    let with_group = |condition: &str| {
+        let mut provider = provider("https://acme.okta.com", condition);
+        provider["attributeMapping"] = json!({"google.subject": "assertion.sub"});
+        provider
+    };
+    for condition in [
+        "'admins' in assertion.groups",
+        "assertion.groups.exists(g, g == 'admins')",
+    ] {
+        let found = found(System::Gcp, &with_group(condition));
+        assert!(
+            found.iter().all(|one| one == "missing-claim-fails"),
+            "{found:?}"
+        );
+    }
+    check(&with_group(""), &["issuer-only-trust=medium"]);
+    let any = with_group("size(assertion.groups) > 0 || 'admins' in assertion.groups");
+    let found = found(System::Gcp, &any);
+    assert!(
+        found.contains(&"issuer-only-trust=medium".to_owned()),
+        "{found:?}"
+    );
+}

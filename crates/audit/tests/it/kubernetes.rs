@@ -324,3 +324,105 @@ fn claims_of_another_type_than_what_they_become_are_refused() {
     assert!(admits("uid", &uid_by_claim, &Value::Null));
     assert!(!admits("uid", &by_expression, &Value::Null));
 }
+
+#[test]
+fn an_owner_by_the_id_in_the_subject_is_no_one_else() {
+    let document = github(&json!([
+        {"expression": "claims.sub.startsWith('repo:octo-org@65/')"},
+    ]));
+    check(
+        &document,
+        &["untrusted-trigger-context", "wildcard-subject=medium"],
+    );
+}
+
+/// To make groups of a claim is no condition on it, and lists are tried where lists are read.
+#[test]
+fn groups_that_an_expression_makes_ask_for_nothing() {
+    let of = |groups: &str| {
+        let username = json!({"claim": "sub", "prefix": "o:"});
+        let mappings = json!({"username": username, "groups": {"expression": groups}});
+        company(&mappings, &json!([]))
+    };
+    for groups in [
+        "claims.?groups.orValue([]).map(g, 'okta:' + g)",
+        "claims.groups.map(g, 'okta:' + g)",
+        "claims.groups.filter(g, g != 'x').map(g, 'okta:' + g)",
+        "claims.groups",
+    ] {
+        let found = found(System::Kubernetes, &of(groups));
+        assert!(
+            found.iter().all(|one| one == "issuer-only-trust=info"
+                || one == "missing-claim-fails"
+                || one == "reserved-name-reachable" && groups == "claims.groups"),
+            "{groups}: {found:?}"
+        );
+        assert!(found.contains(&"issuer-only-trust=info".to_owned()));
+    }
+    // The near miss: a condition that a list passes by not being there.
+    let mut document = of("claims.?groups.orValue([])");
+    document["jwt"][0]["claimValidationRules"] =
+        json!([{"expression": "!has(claims.groups) || 'admins' in claims.groups"}]);
+    let claims = witness(System::Kubernetes, &document, "vacuous-condition");
+    assert!(!claims.contains_key("groups"));
+}
+
+/// What the API server does not start with admits nobody.
+#[test]
+fn what_an_api_server_refuses_is_refused_here() {
+    let good = company(
+        &json!({"username": {"claim": "sub", "prefix": "o:"}}),
+        &json!([]),
+    );
+    assert!(!found(System::Kubernetes, &good).is_empty());
+    let with = |path: &str, value: Value| {
+        let mut document = good.clone();
+        *document.pointer_mut(path).unwrap() = value;
+        refused(System::Kubernetes, &document)
+    };
+    let one = good["jwt"][0].clone();
+    let twice = with("/jwt", json!([one.clone(), one.clone()]));
+    assert!(twice.contains("jwt[1].issuer.url"), "{twice}");
+    for url in [
+        "http://login.example.com",
+        "https://u@login.example.com",
+        "https://login.example.com?x",
+    ] {
+        let told = with("/jwt/0/issuer/url", json!(url));
+        assert!(told.contains("issuer.url"), "{told}");
+    }
+    let two = json!(["kubernetes", "other"]);
+    let told = with("/jwt/0/issuer/audiences", two.clone());
+    assert!(told.contains("audienceMatchPolicy"), "{told}");
+    let mut any = good.clone();
+    any["jwt"][0]["issuer"]["audiences"] = two;
+    any["jwt"][0]["issuer"]["audienceMatchPolicy"] = json!("MatchAny");
+    assert!(!found(System::Kubernetes, &any).is_empty());
+    let mappings = |extra: &str, username: Value| {
+        json!({
+            "username": username,
+            "extra": [{"key": extra, "valueExpression": "claims.sub"}],
+        })
+    };
+    let name = json!({"claim": "sub", "prefix": "o:"});
+    for key in [
+        "authentication.kubernetes.io/x",
+        "k8s.io/x",
+        "plain",
+        "example.com/X",
+    ] {
+        let told = with("/jwt/0/claimMappings", mappings(key, name.clone()));
+        assert!(told.contains(key), "{told}");
+    }
+    let mail = json!({"expression": "claims.email"});
+    let told = with(
+        "/jwt/0/claimMappings",
+        mappings("example.com/x", mail.clone()),
+    );
+    assert!(told.contains("email_verified"), "{told}");
+    let mut asked = good.clone();
+    asked["jwt"][0]["claimMappings"] = mappings("notkubernetes.io/x", mail);
+    asked["jwt"][0]["claimValidationRules"] =
+        json!([{"expression": "claims.?email_verified.orValue(true) == true"}]);
+    assert!(!found(System::Kubernetes, &asked).is_empty());
+}

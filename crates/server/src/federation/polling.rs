@@ -16,7 +16,7 @@ use super::relation::Relation;
 use super::state::{WORDS, after, failure_of, word};
 use super::{anchor_document, anchor_id, known_bundle};
 use crate::fault::Refused;
-use crate::fetch::Fetched;
+use crate::fetch::{Fetched, Turn};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -45,8 +45,9 @@ pub async fn follow(plane: Arc<Plane>) {
             for name in plane.due_federations(&tenant) {
                 let (plane, tenant) = (Arc::clone(&plane), Arc::clone(&tenant));
                 tokio::spawn(async move {
+                    let turn = plane.fetcher().turn(tenant.id()).await;
                     // Why it failed is kept with the relation.
-                    drop(plane.fetch_bundle(&tenant, &name).await);
+                    drop(plane.fetch_bundle_in(Some(&turn), &tenant, &name).await);
                 });
             }
         }
@@ -89,7 +90,20 @@ impl Plane {
         tenant: &Arc<Tenant>,
         name: &TrustDomain,
     ) -> Result<(), Refused> {
-        let fetched = self.fetch_and_keep(tenant, name).await;
+        self.fetch_bundle_in(None, tenant, name).await
+    }
+
+    async fn fetch_bundle_in(
+        self: &Arc<Self>,
+        turn: Option<&Turn>,
+        tenant: &Arc<Tenant>,
+        name: &TrustDomain,
+    ) -> Result<(), Refused> {
+        let fetched = self.fetch_and_keep(turn, tenant, name).await;
+        // We have not asked: that says nothing of the endpoint, and hides nothing that is known of it.
+        if fetched.as_ref().is_err_and(Refused::is_budget_of_fetches) {
+            return fetched;
+        }
         let failure = fetched.as_ref().err().map(failure_of);
         if let Some(failure) = &failure {
             tracing::warn!(
@@ -143,6 +157,7 @@ impl Plane {
 
     async fn fetch_and_keep(
         self: &Arc<Self>,
+        turn: Option<&Turn>,
         tenant: &Arc<Tenant>,
         name: &TrustDomain,
     ) -> Result<(), Refused> {
@@ -152,7 +167,7 @@ impl Plane {
             Some(endpoint) => self.endpoint_bundle(tenant, endpoint)?,
             None => None,
         };
-        let fetched = self.ask(tenant, &relation, bundle.as_ref()).await?;
+        let fetched = self.ask(turn, tenant, &relation, bundle.as_ref()).await?;
         let received = Received::read(name, fetched.body())?;
         let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
         let kept =
@@ -165,6 +180,7 @@ impl Plane {
     /// and the next poll begins at the beginning.
     async fn ask(
         &self,
+        turn: Option<&Turn>,
         tenant: &Tenant,
         relation: &Relation,
         bundle: Option<&Value>,
@@ -172,7 +188,7 @@ impl Plane {
         let mut url = relation.url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let (request, peer) = relation.request(&url, bundle, Arc::clone(&self.clock))?;
-            let fetched = match self.fetcher().fetch(tenant.id(), &request).await {
+            let fetched = match self.fetcher().fetch_in(turn, tenant.id(), &request).await {
                 Err(Refused::Reason(reason)) => match *reason {
                     Reason::FetchRedirect { location, .. } => {
                         url = redirected(&url, &location)?;

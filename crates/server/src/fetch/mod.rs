@@ -28,6 +28,7 @@ mod target;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 use avouch_core::id::TenantId;
@@ -63,10 +64,20 @@ const MOST_FIELDS: usize = 100;
 /// The least room that the HTTP library takes for a connection.
 const LEAST_BUFFER: usize = 8_192;
 
+/// How often whoever waits for a turn looks whether there is one.
+const TURN: Duration = Duration::from_millis(250);
+
+/// The turn of one thing that is due: it may be fetched, with what it takes to get there. Whatever else
+/// of the tenant is due finds its place when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(Place);
+
 /// Fetches for all tenants, within the bounds of each.
 pub struct Fetcher {
     connector: Connector,
     budgets: Budgets,
+    /// What is due by schedule waits for its turn, and takes nothing from what someone causes.
+    scheduled: Budgets,
     /// What strangers cause by what they present is paid from a purse of its own.
     questions: Questions,
 }
@@ -91,6 +102,7 @@ impl Fetcher {
         Self {
             connector: Connector::of(permitted, Lookups::of(resolver)),
             budgets: Budgets::of_fetches(),
+            scheduled: Budgets::of_fetches(),
             questions: Questions::default(),
         }
     }
@@ -98,6 +110,7 @@ impl Fetcher {
     /// Forgets what was fetched for a tenant.
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.budgets.forget_tenant(tenant);
+        self.scheduled.forget_tenant(tenant);
         self.questions.forget_tenant(tenant);
     }
 
@@ -109,6 +122,30 @@ impl Fetcher {
     pub async fn fetch(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
         let place = self.budgets.take(tenant, Instant::now())?;
         self.fetch_at(&place, tenant, request).await
+    }
+
+    /// Waits until something of the tenant that is due may be fetched. It has time, so that there being
+    /// none is no refusal.
+    pub(crate) async fn turn(&self, tenant: &TenantId) -> Turn {
+        loop {
+            match self.scheduled.take(tenant, Instant::now()) {
+                Ok(place) => return Turn(place),
+                Err(_) => tokio::time::sleep(TURN).await,
+            }
+        }
+    }
+
+    /// As [`Fetcher::fetch`], in a turn that was waited for, if there is one.
+    pub(crate) async fn fetch_in(
+        &self,
+        turn: Option<&Turn>,
+        tenant: &TenantId,
+        request: &Request,
+    ) -> Result<Fetched, Refused> {
+        match turn {
+            Some(turn) => self.fetch_at(&turn.0, tenant, request).await,
+            None => self.fetch(tenant, request).await,
+        }
     }
 
     /// As [`Fetcher::fetch`], asking `whom` about a token that someone has presented: whoever presents
@@ -165,6 +202,20 @@ impl Fetcher {
     ) -> Result<Vec<Look>, Refused> {
         let place = self.budgets.take(tenant, Instant::now())?;
         self.connector.look(request, &place, times).await
+    }
+
+    /// As [`Fetcher::look`], in a turn that was waited for, if there is one.
+    pub(crate) async fn look_in(
+        &self,
+        turn: Option<&Turn>,
+        tenant: &TenantId,
+        request: &Request,
+        times: usize,
+    ) -> Result<Vec<Look>, Refused> {
+        match turn {
+            Some(turn) => self.connector.look(request, &turn.0, times).await,
+            None => self.look(tenant, request, times).await,
+        }
     }
 
     async fn follow(&self, request: &Request, place: &Place) -> Result<Fetched, Refused> {

@@ -20,6 +20,7 @@ mod refresh;
 mod reliance;
 mod rollback;
 pub(crate) mod saving;
+mod schedule;
 mod secrets;
 mod settings;
 mod telling;
@@ -510,8 +511,9 @@ pub(crate) async fn keep(plane: Arc<Plane>) {
     const PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
     loop {
         tokio::time::sleep(PERIOD).await;
-        plane.refresh_due_issuers().await;
         // Nobody's keys wait for a server that lets those wait who look at it.
+        let refreshing = Arc::clone(&plane);
+        tokio::spawn(async move { refreshing.refresh_due_issuers().await });
         let watching = Arc::clone(&plane);
         tokio::spawn(async move { watching.watch_due_pins().await });
         let storing = Arc::clone(&plane);

@@ -14,16 +14,16 @@ use avouch_store::{IssuerId, Sequence};
 use axum::http::header::ACCEPT;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
 use super::keys::Keys;
 use super::pins::Watched;
 use super::rollback::Dated;
+use super::schedule::Schedule;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 use crate::back_off::{BackOff, Waits};
 use crate::blocking::blocking;
 use crate::fault::Refused;
-use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust};
+use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, Turn};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -49,14 +49,12 @@ const RETRY: Waits = Waits {
     longest: 600,
 };
 
-/// How many issuers are fetched from at once by schedule.
-const AT_ONCE: usize = 64;
-
 pub(super) type Id = (TenantId, IssuerId);
 
 /// What this server is doing about the keys of issuers. What it has found out is in the store.
 pub(crate) struct Refreshing {
-    flights: Flights<Id, Option<bool>>,
+    pub(super) flights: Flights<Id, Option<bool>>,
+    pub(super) schedule: Schedule,
     attempts: Mutex<BTreeMap<Id, Attempts>>,
     pub(super) uses: Mutex<BTreeMap<(Id, String), Time>>,
     /// Which keys are known to have been at work, as of which change of what a tenant trusts: asked
@@ -74,6 +72,7 @@ impl Refreshing {
         uses.retain(|((of, _), _), _| of != tenant);
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         at_work.retain(|(of, _), _| of != tenant);
+        self.schedule.forget_tenant(tenant);
         self.watched.forget_tenant(tenant);
     }
 }
@@ -125,6 +124,7 @@ impl Default for Refreshing {
     fn default() -> Self {
         Self {
             flights: Flights::new(MOST_WAITING),
+            schedule: Schedule::default(),
             attempts: Mutex::default(),
             uses: Mutex::default(),
             at_work: Mutex::default(),
@@ -186,7 +186,7 @@ impl Refreshing {
         }
     }
 
-    fn may_try(&self, id: &Id, now: Time) -> bool {
+    pub(super) fn may_try(&self, id: &Id, now: Time) -> bool {
         let attempts = self.attempts();
         attempts.get(id).is_none_or(|one| one.back_off.may_try(now))
     }
@@ -302,7 +302,7 @@ impl Plane {
         let flights = &self.refreshing.flights;
         let told = flights.wait(id.clone(), LONGEST_WAIT, || {
             let (plane, tenant) = (Arc::clone(self), Arc::clone(tenant));
-            refresh(plane, tenant, id.1.clone(), Look::Keys)
+            refresh(plane, tenant, id.1.clone(), Look::Keys, None)
         });
         let told = told.flatten();
         self.refreshing
@@ -322,75 +322,29 @@ impl Plane {
         id: &IssuerId,
     ) -> Result<bool, Refused> {
         let (plane, tenant, id) = (Arc::clone(self), Arc::clone(tenant), id.clone());
-        refresh_once(&plane, &tenant, &id, Look::All).await
+        refresh_once(&plane, &tenant, &id, Look::All, None).await
     }
-
-    /// Fetches all keys that are due.
-    pub async fn refresh_due_issuers(self: &Arc<Self>) {
-        let mut refreshing = JoinSet::new();
-        for (tenant, id) in self.due_issuers() {
-            while refreshing.len() >= AT_ONCE {
-                drop(refreshing.join_next().await);
-            }
-            let plane = Arc::clone(self);
-            refreshing.spawn(async move {
-                let key = (tenant.id().clone(), id.clone());
-                let flights = &plane.refreshing.flights;
-                let begun = (Arc::clone(&plane), tenant, id);
-                flights
-                    .share(key, || refresh(begun.0, begun.1, begun.2, Look::All))
-                    .await
-            });
-        }
-        while refreshing.join_next().await.is_some() {}
-    }
-
-    fn due_issuers(&self) -> Vec<(Arc<Tenant>, IssuerId)> {
-        let now = self.now();
-        let mut due = Vec::new();
-        for tenant in self.open_tenants() {
-            let names: Vec<IssuerId> =
-                tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
-            for id in names {
-                let key = (tenant.id().clone(), id);
-                if self.refreshing.may_try(&key, now) && self.is_due(&tenant, &key.1, now) {
-                    due.push((Arc::clone(&tenant), key.1));
-                }
-            }
-        }
-        due
-    }
-
-    fn is_due(&self, tenant: &Tenant, id: &IssuerId, now: Time) -> bool {
-        let Ok((settings, keys)) = self.issuer(tenant, id) else {
-            return false;
-        };
-        let is_over = |at: i64| now >= Time::from_unix(at).plus(-early(tenant, id));
-        settings.is_fetched()
-            && (keys.next.is_none_or(is_over)
-                || settings.is_discovered() && keys.discover_next.is_none_or(is_over))
-    }
-}
-
-/// Issuers are not all asked in the same second: each is asked up to 6 s earlier.
-fn early(tenant: &Tenant, id: &IssuerId) -> i64 {
-    let name = format!("{}/{id}", tenant.id());
-    let digest = avouch_core::id::Digest::of(name.as_bytes());
-    i64::from(digest.as_bytes().first().copied().unwrap_or(0)) * 6 / 255
 }
 
 /// How much is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(super) enum Look {
     /// The discovery document and the keys.
     All,
     /// The keys, where they were: someone waits.
     Keys,
 }
 
-/// Refreshes, and leaves what went wrong where `avouch issuer show` finds it.
-async fn refresh(plane: Arc<Plane>, tenant: Arc<Tenant>, id: IssuerId, look: Look) -> Option<bool> {
-    match refresh_once(&plane, &tenant, &id, look).await {
+/// Refreshes, and leaves what went wrong where `avouch issuer show` finds it. What is done by schedule has
+/// waited for its turn; what someone causes pays for each fetch.
+pub(super) async fn refresh(
+    plane: Arc<Plane>,
+    tenant: Arc<Tenant>,
+    id: IssuerId,
+    look: Look,
+    turn: Option<Turn>,
+) -> Option<bool> {
+    match refresh_once(&plane, &tenant, &id, look, turn.as_ref()).await {
         Ok(has_changed) => Some(has_changed),
         Err(Refused::Reason(_)) => None,
         Err(Refused::Fault(fault)) => {
@@ -405,11 +359,17 @@ async fn refresh_once(
     tenant: &Arc<Tenant>,
     id: &IssuerId,
     look: Look,
+    turn: Option<&Turn>,
 ) -> Result<bool, Refused> {
     let (settings, before) = plane.issuer(tenant, id)?;
     let key = (tenant.id().clone(), id.clone());
     let now = plane.now();
-    let of = Of { plane, tenant, id };
+    let of = Of {
+        plane,
+        tenant,
+        id,
+        turn,
+    };
     let fetched = match &settings.source {
         Source::Metadata | Source::Review | Source::Uploaded(_) => return Ok(false),
         Source::Keys(url) => fetch_keys(of, &settings, url).await,
@@ -424,6 +384,8 @@ async fn refresh_once(
             let (plane, tenant, id) = (Arc::clone(plane), Arc::clone(tenant), id.clone());
             blocking(move || plane.keys_published(&tenant, &id, &settings, &published)).await?
         }
+        // We have not asked: that says nothing of the issuer, and hides nothing that is known of it.
+        Err(refused) if refused.is_budget_of_fetches() => return Err(refused),
         Err(Refused::Reason(reason)) => {
             let failed = Reason::clone(&reason);
             let (plane, tenant, id) = (Arc::clone(plane), Arc::clone(tenant), id.clone());
@@ -483,6 +445,7 @@ struct Of<'a> {
     plane: &'a Plane,
     tenant: &'a Tenant,
     id: &'a IssuerId,
+    turn: Option<&'a Turn>,
 }
 
 /// The keys, from where the discovery document says that they are now.
@@ -584,7 +547,8 @@ async fn fetch_json(
     if let Some(pins) = of.plane.pin_check(of.tenant, of.id, &host)? {
         request = request.pinned(pins);
     }
-    let fetched = of.plane.fetcher().fetch(of.tenant.id(), &request).await?;
+    let (fetcher, tenant) = (of.plane.fetcher(), of.tenant.id());
+    let fetched = fetcher.fetch_in(of.turn, tenant, &request).await?;
     let fetched = fetched.when_ok()?;
     let malformed = |detail: String| Reason::FetchDiscoveryMalformed {
         url: url.to_owned(),

@@ -36,6 +36,7 @@ mod public_stores;
 mod put_back;
 mod quarantine;
 mod quotas;
+mod refreshing;
 mod refusals;
 mod registry;
 mod rejoining;

@@ -75,6 +75,7 @@ pub(in crate::http) fn refresh(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
     // This is a thread that may block.
     let asked = call.plane().fetch_bundle(tenant, &name);
     match tokio::runtime::Handle::current().block_on(asked) {
+        Err(refused) if refused.is_budget_of_fetches() => Err(refused.into()),
         Ok(()) | Err(Refused::Reason(_)) => show(call, tenant),
         Err(Refused::Fault(fault)) => Err(fault.into()),
     }

@@ -18,7 +18,7 @@ use super::record::{MOST_PINS, Pins, StoredPin};
 use super::warnings::{Warning, warnings};
 use crate::blocking::blocking;
 use crate::fault::Refused;
-use crate::fetch::{Look, Target};
+use crate::fetch::{Look, Target, Turn};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -110,7 +110,8 @@ impl Plane {
         let Ok(_place) = self.refreshing.watched.at_once.acquire().await else {
             return;
         };
-        if let Err(error) = self.check_pins(tenant, id).await {
+        let turn = self.fetcher().turn(tenant.id()).await;
+        if let Err(error) = self.check_pins_in(Some(&turn), tenant, id).await {
             tracing::error!(tenant = %tenant.id(), issuer = %id, %error, "pins are not watched");
         }
     }
@@ -142,6 +143,15 @@ impl Plane {
         tenant: &Arc<Tenant>,
         id: &IssuerId,
     ) -> Result<(), Refused> {
+        self.check_pins_in(None, tenant, id).await
+    }
+
+    async fn check_pins_in(
+        self: &Arc<Self>,
+        turn: Option<&Turn>,
+        tenant: &Arc<Tenant>,
+        id: &IssuerId,
+    ) -> Result<(), Refused> {
         let (settings, keys) = self.issuer(tenant, id)?;
         let key = (tenant.id().clone(), id.clone());
         let mut watch = Watch {
@@ -154,7 +164,7 @@ impl Plane {
             let looked = match request(&settings, &url) {
                 Ok(request) => {
                     self.fetcher()
-                        .look(tenant.id(), &request, CONNECTIONS)
+                        .look_in(turn, tenant.id(), &request, CONNECTIONS)
                         .await
                 }
                 Err(reason) => Err(reason.into()),
