@@ -242,6 +242,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         return log::replay(replay, common);
     }
     let client = Client::open(&arguments.remote)?;
+    let how = |anyway: bool| json!({ "anyway": anyway });
     let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
         let name = segment(name)?;
         path(common, &format!("{what}/{name}/{step}"))
@@ -253,8 +254,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
         }
         AuthorityCommand::Activate { authority, anyway } => {
-            let how = json!({ "anyway": anyway });
-            client.post(&at("authorities", authority, "activate")?, &how)?
+            client.post(&at("authorities", authority, "activate")?, &how(*anyway))?
         }
         AuthorityCommand::Add {
             trust_domain,
@@ -291,16 +291,12 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             anyway,
         } => {
             let address = at("trust-domains", trust_domain, "replace")?;
-            let answer = client.post(&address, &json!({ "anyway": anyway }))?;
-            match wait {
-                true => upstream::wait(&client, &path(common, "authorities")?, trust_domain)?,
-                false => answer,
-            }
+            let what = (trust_domain.as_str(), *anyway);
+            upstream::replace(&client, &address, what, *wait, common)?
         }
-        AuthorityCommand::Revoke { authority, anyway } => client.post(
-            &at("authorities", authority, "revoke")?,
-            &json!({ "anyway": anyway }),
-        )?,
+        AuthorityCommand::Revoke { authority, anyway } => {
+            client.post(&at("authorities", authority, "revoke")?, &how(*anyway))?
+        }
         AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
         AuthorityCommand::Log => return log::log(&client, common),
         AuthorityCommand::Replay(replay) => return log::replay(replay, common),
@@ -315,8 +311,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             return revoke_certificates(&client, &certificates_named(names, reason), common);
         }
         AuthorityCommand::Taint { authority, anyway } => {
-            let how = json!({ "anyway": anyway });
-            client.post(&at("authorities", authority, "taint")?, &how)?
+            client.post(&at("authorities", authority, "taint")?, &how(*anyway))?
         }
     };
     upstream::tell(common, &answer, &AUTHORITY)
