@@ -238,6 +238,7 @@ const AUTHORITY: [Column; 12] = [
 /// `authority`.
 pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
     let nothing = json!({});
+    // The one that asks no server.
     if let AuthorityCommand::Replay(replay) = &arguments.command {
         return log::replay(replay, common);
     }
@@ -256,18 +257,9 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
         AuthorityCommand::Activate { authority, anyway } => {
             client.post(&at("authorities", authority, "activate")?, &how(*anyway))?
         }
-        AuthorityCommand::Add {
-            trust_domain,
-            used_for,
-            constrain_ids,
-            permit_dns,
-        } => {
-            let new = json!({
-                "used_for": used_for,
-                "constrain_ids": constrain_ids,
-                "permit_dns": permit_dns,
-            });
-            client.post(&at("trust-domains", trust_domain, "authorities")?, &new)?
+        AuthorityCommand::Add(new) => {
+            let address = at("trust-domains", &new.trust_domain, "authorities")?;
+            client.post(&address, &new.members())?
         }
         AuthorityCommand::Csr { trust_domain } => {
             let address = at("trust-domains", trust_domain, "csr")?;

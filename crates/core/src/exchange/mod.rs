@@ -8,6 +8,7 @@
 pub mod assurance;
 pub mod at_most;
 pub mod delegation;
+mod descent;
 pub mod dpop;
 pub mod drift;
 mod give;
@@ -34,7 +35,7 @@ pub struct Believed {
     pub statement: Option<Statement>,
     /// What names what they have shown, among all.
     pub digest: Digest,
-    /// What the tenant has on record of what it descends from, where it cannot say so itself: of a
-    /// certificate of the tenant.
+    /// What is on record of what it descends from, where it cannot say so itself: of a certificate of the
+    /// tenant, or of another one that is known here.
     pub on_record: Vec<Ancestor>,
 }

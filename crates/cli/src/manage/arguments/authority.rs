@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use avouch_core::id::SpiffeId;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use crate::arguments::spiffe_id;
 
@@ -23,19 +24,7 @@ pub enum AuthorityCommand {
     },
     /// Add an intermediate for people, devices or a cluster
     #[command(after_help = ADD_EXAMPLES)]
-    Add {
-        /// The trust domain
-        trust_domain: String,
-        /// For whom it signs
-        #[arg(long = "use", value_name = "people|devices|cluster")]
-        used_for: String,
-        /// Only SPIFFE IDs of the trust domain, by a name constraint; rustls refuses all below it
-        #[arg(long)]
-        constrain_ids: bool,
-        /// Only DNS names below NAME, by a name constraint. May be repeated
-        #[arg(long, value_name = "NAME")]
-        permit_dns: Vec<String>,
-    },
+    Add(NewAuthority),
     /// Make a key for an intermediate whose certificate another CA signs, and the request for it
     #[command(after_help = UPSTREAM_EXAMPLES)]
     Csr {
@@ -282,6 +271,33 @@ Examples:
   avouch authority bootstrap-token worker-1 --tenant shop --ttl 600 --api-server https://10.0.0.1:6443 -o json
 
 How to go on: docs/how-to/cluster.md";
+
+/// The arguments of `authority add`.
+#[derive(Args, Debug)]
+pub struct NewAuthority {
+    /// The trust domain
+    pub(in crate::manage) trust_domain: String,
+    /// For whom it signs
+    #[arg(long = "use", value_name = "people|devices|cluster")]
+    used_for: String,
+    /// Only SPIFFE IDs of the trust domain, by a name constraint; rustls refuses all below it
+    #[arg(long)]
+    constrain_ids: bool,
+    /// Only DNS names below NAME, by a name constraint. May be repeated
+    #[arg(long, value_name = "NAME")]
+    permit_dns: Vec<String>,
+}
+
+impl NewAuthority {
+    /// What is asked of a server.
+    pub(in crate::manage) fn members(&self) -> Value {
+        json!({
+            "used_for": self.used_for,
+            "constrain_ids": self.constrain_ids,
+            "permit_dns": self.permit_dns,
+        })
+    }
+}
 
 /// The arguments of `authority issued`.
 #[derive(Args, Debug)]

@@ -1,0 +1,237 @@
+//! What is given descends from, and what of that bounds it: everyone who has vouched before.
+
+use super::Believed;
+use super::give::{Acting, Place, too_many};
+use super::rule::ExchangeRule;
+use super::statement::{Ancestor, is_bearable};
+use crate::anchor::{Anchor, AnchorKind};
+use crate::credential::jose::bundle::Bundle;
+use crate::credential::jose::jwk::{Jwk, KeySet};
+use crate::id::SpiffeId;
+use crate::model::federation::{Introspection, IssuerAnchor};
+use crate::reason::Reason;
+use crate::verdict::TrustModel;
+
+/// What bounds what is given: everyone who has vouched for the subject or for whoever acts.
+#[derive(Default)]
+pub(super) struct Descent {
+    /// The anchor through which nobody may administer, if there is one.
+    pub(super) keeps_from_administering: Option<String>,
+    /// Each trust model by which something of it was decided, once.
+    pub(super) models: Vec<TrustModel>,
+}
+
+impl Descent {
+    /// Whether what is given is within what may be had through each anchor that it descends from: what
+    /// was had within a bound is not exchanged again beyond it. Nor does an exchange make another trust
+    /// model of the one by which something was first decided.
+    pub(super) fn check(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        believed: &Believed,
+        lineage: &[Ancestor],
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        self.rests_on(believed.identity.model());
+        // The last ancestor is whoever is believed now.
+        let before = lineage.len().saturating_sub(1);
+        for (number, ancestor) in lineage.iter().enumerate() {
+            let anchors = place.view.anchors().iter();
+            for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
+                let at_most = &anchor.constraints.grants_at_most;
+                at_most.check_given(&anchor.name, rule)?;
+                at_most.check_id(&anchor.name, id)?;
+                if !at_most.lets_administer() {
+                    self.keeps_from_administering = Some(anchor.name.clone());
+                }
+                if number < before {
+                    self.rests_on(model_of(anchor, ancestor));
+                }
+            }
+            let mut clients = place.rules.usable.iter();
+            let mut is_client =
+                || clients.any(|rule| rule.keys_of_client(&ancestor.anchor).is_some());
+            if number < before && ancestor.of.is_none() && is_client() {
+                // By an assertion that it has signed (RFC 7523).
+                self.rests_on(TrustModel::Federation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
+    pub(super) fn check_actor(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        acting: &Acting<'_>,
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        let actor = acting.actor;
+        let anchor = &actor.identity.anchor().anchor;
+        anchor.admits_facts(actor.identity.all_facts())?;
+        let subject = self.keeps_from_administering.take();
+        self.check(place, rule, actor, &acting.lineage, id)?;
+        self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
+        Ok(())
+    }
+
+    fn rests_on(&mut self, model: TrustModel) {
+        if !self.models.contains(&model) {
+            self.models.push(model);
+        }
+    }
+}
+
+/// By which model an anchor has vouched for the ancestor. A trust domain has keys of both kinds.
+fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
+    match &anchor.kind {
+        AnchorKind::ApiKey(_) => TrustModel::SharedSecret,
+        AnchorKind::Certificate(_) | AnchorKind::Ssh(_) => TrustModel::Pki,
+        AnchorKind::Federation(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => {
+            TrustModel::Federation
+        }
+        AnchorKind::TrustDomain(bundle) => match has_authority(bundle, ancestor) {
+            true => TrustModel::Pki,
+            false => TrustModel::Federation,
+        },
+    }
+}
+
+/// Whether the key that vouched is still among those of its issuer: one that it has removed it has taken
+/// back, and so it has where another has its name.
+fn has_key(keys: &KeySet, ancestor: &Ancestor) -> bool {
+    let is_it = |key: &Jwk| match ancestor.thumbprint {
+        Some(thumbprint) => key.thumbprint() == thumbprint,
+        None => key.name() == ancestor.key,
+    };
+    keys.keys().iter().any(is_it)
+}
+
+/// Whether the issuer would still vouch: by its word where it has given that, or else by a key, of which
+/// nothing is said while the keys are not known.
+fn vouches(issuer: &IssuerAnchor, ancestor: &Ancestor) -> bool {
+    let is_asked = |asking: &Introspection| asking.name() == ancestor.key;
+    match ancestor.thumbprint {
+        None if issuer.introspection().is_some_and(is_asked) => true,
+        _ => issuer.keys().is_none_or(|keys| has_key(keys, ancestor)),
+    }
+}
+
+/// Whether the ancestor is a certificate of an authority of this bundle.
+fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
+    let mut authorities = bundle.x509_authorities.iter();
+    authorities.any(|authority| *authority.key_id() == *ancestor.key)
+}
+
+/// What the subject descends from, and itself. What was signed says so, whoever has signed it: a way
+/// through another tenant and back leads around nothing. Every anchor of the tenant in it must still be
+/// trusted, so that what descends from one that is not dies with it.
+pub(super) fn lineage(place: Place<'_>, subject: &Believed) -> Result<Vec<Ancestor>, Reason> {
+    let mut lineage: Vec<Ancestor> = match &subject.statement {
+        Some(statement) => {
+            let named = statement.subject.issuer.as_deref();
+            let sayer = named.unwrap_or(&subject.identity.anchor().subject);
+            let sayer = match is_own(place, &subject.identity.anchor().anchor) {
+                true => place.issuer,
+                false => sayer,
+            };
+            let told = statement.lineage.iter().cloned();
+            let is_here = |of: &str| is_named(place, of);
+            told.map(|one| one.told(sayer, is_here)).collect()
+        }
+        // What is on record of it holds by whichever anchor it is believed.
+        None => subject.on_record.clone(),
+    };
+    check_trusted(place, &lineage)?;
+    let statement = subject.statement.as_ref();
+    lineage.push(Ancestor::of(&subject.identity, subject.digest, statement));
+    match is_bearable(&lineage) {
+        true => Ok(lineage),
+        false => Err(too_many()),
+    }
+}
+
+/// Whether what is believed by an anchor is what the tenant itself has signed.
+fn is_own(place: Place<'_>, anchor: &Anchor) -> bool {
+    match &anchor.kind {
+        AnchorKind::TrustDomain(bundle) => place.own.contains(&bundle.trust_domain),
+        // It may have been registered like any other; what it says of itself is still its own.
+        AnchorKind::Issuer(issuer) => issuer.issuer() == place.issuer,
+        AnchorKind::ApiKey(_)
+        | AnchorKind::Certificate(_)
+        | AnchorKind::Federation(_)
+        | AnchorKind::Saml(_)
+        | AnchorKind::Ssh(_) => false,
+    }
+}
+
+/// Whether a tenant is called like this: by its issuer identifier, or by a trust domain where what it has
+/// signed names none.
+fn is_named(place: Place<'_>, name: &str) -> bool {
+    let domain = name.strip_prefix("spiffe://");
+    let is_domain = domain.is_some_and(|name| place.own.iter().any(|own| own.as_str() == name));
+    is_domain || name == place.issuer
+}
+
+/// Whether whoever vouched for each ancestor is trusted still.
+pub(super) fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
+    let trusted = |ancestor: &&Ancestor| {
+        // Whether it is trusted elsewhere is for that tenant to say.
+        if ancestor.of.is_some() {
+            return true;
+        }
+        let mut anchors = place.view.anchors().iter();
+        let mut clients = place.rules.usable.iter();
+        anchors.any(|anchor| stands(place, anchor, ancestor))
+            || clients.any(|rule| {
+                let keys = rule.keys_of_client(&ancestor.anchor);
+                let has_key = keys.is_some_and(|keys| has_key(keys, ancestor));
+                has_key && !rule.has_ended(place.now)
+            })
+    };
+    match lineage.iter().find(|ancestor| !trusted(ancestor)) {
+        None => Ok(()),
+        Some(gone) => Err(Reason::IssueLineage {
+            anchor: gone.anchor.clone(),
+        }),
+    }
+}
+
+/// Whether an anchor is the one that vouched for the ancestor, and would still be asked. Another
+/// issuer or another key under the same name has vouched for nothing, nor has one of another tenant.
+pub(super) fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
+    if ancestor.of.is_some()
+        || anchor.name != ancestor.anchor
+        || anchor.admits(place.view.tenant(), place.now).is_err()
+    {
+        return false;
+    }
+    match &anchor.kind {
+        AnchorKind::Issuer(issuer) => {
+            issuer.issuer() == ancestor.issuer
+                && issuer.standing().counts(place.now)
+                && vouches(issuer, ancestor)
+        }
+        AnchorKind::Saml(provider) => {
+            let mut keys = provider.certificates().iter();
+            provider.entity_id() == ancestor.issuer
+                && provider.check_standing(&anchor.name, place.now).is_ok()
+                && keys.any(|key| key.sha256().short() == ancestor.key)
+        }
+        AnchorKind::ApiKey(known) => known.sha256().to_string() == ancestor.key,
+        AnchorKind::Certificate(certificate) => *certificate.key_id() == *ancestor.key,
+        AnchorKind::Ssh(trusted) => trusted.fingerprints().contains(&ancestor.key),
+        AnchorKind::TrustDomain(bundle) => {
+            let named = ancestor.issuer.strip_prefix("spiffe://");
+            let tokens = [bundle.jwt_authorities(), bundle.wit_authorities()];
+            let signs = || tokens.iter().any(|keys| has_key(keys, ancestor));
+            let is_named = named == Some(bundle.trust_domain.as_str());
+            (is_named && signs()) || has_authority(bundle, ancestor)
+        }
+        AnchorKind::Federation(federation) => {
+            federation.standing().counts(place.now) && has_key(federation.keys(), ancestor)
+        }
+    }
+}
