@@ -45,6 +45,10 @@ pub struct Unreadable {
 
 impl<'a> Asked<'a> {
     /// Reads one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, with its `id` as far as that could be.
     pub fn read(json: &'a str) -> Result<Self, Box<Unreadable>> {
         let unreadable = |reason| Box::new(Unreadable { id: None, reason });
         // Said here, because a general reader would quote what it found, and it may be a secret.
@@ -203,7 +207,11 @@ pub fn expected_name(host: &str) -> ExpectedName {
 }
 
 /// A SPIFFE ID, or a trust domain: its bare name or the ID of the domain itself, which no workload
-/// has. Says what is wrong with anything else.
+/// has.
+///
+/// # Errors
+///
+/// What is wrong with anything else, for the detail of a refusal.
 pub fn expected_spiffe(text: &str) -> Result<ExpectedName, &'static str> {
     let read = if text.contains("://") {
         SpiffeId::parse(text).map(|id| match id.path() {

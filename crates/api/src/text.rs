@@ -50,7 +50,11 @@ impl<'a> PemBlock<'a> {
         }
     }
 
-    /// Its bytes; `input.pem_malformed` where they are not base64.
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `input.pem_malformed` where they are not base64.
     pub fn decode(&self) -> Result<Vec<u8>, Reason> {
         base64(self.body).ok_or_else(|| Reason::PemMalformed {
             detail: format!(
@@ -83,6 +87,10 @@ pub fn looks_like_pem(text: &str) -> bool {
 /// The blocks of a PEM text, in order; what stands between them is skipped (RFC 7468 5.2).
 ///
 /// A private key among them refuses the whole text before anything is decoded.
+///
+/// # Errors
+///
+/// `input.pem_malformed`, `input.private_key_given`.
 pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
     let mut blocks = Vec::new();
     let mut rest = text;

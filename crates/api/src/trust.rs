@@ -58,6 +58,10 @@ impl TrustDocument {
     /// Reads a trust document in JSON or YAML, the metadata of an identity provider of SAML, or a
     /// store of certificates in PEM or DER. `source`
     /// is where it came from, for the reader; `tenant` owns every anchor that names no other.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
     pub fn read(bytes: &[u8], tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let reader = Reader { tenant, source };
         let mut document = match std::str::from_utf8(bytes) {
@@ -72,6 +76,10 @@ impl TrustDocument {
     }
 
     /// Reads a trust document in JSON, as it stands in a question.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
     pub fn read_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let mut document = Reader { tenant, source }.json(text)?;
         document.digest = Digest::of(text.as_bytes());
@@ -80,6 +88,11 @@ impl TrustDocument {
 
     /// As [`TrustDocument::read_json`], where it was sent by someone else: of a bounded number of
     /// values.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
+    /// `limit.json_members`.
     pub fn read_sent_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let room = Room::of(MOST_VALUES);
         let value = room
@@ -92,6 +105,10 @@ impl TrustDocument {
 
     /// Reads one anchor that was sent alone to be kept, and is called `object` where it is refused. What
     /// is wrong in part is refused whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of the anchor, told of `object`.
     pub fn of_anchor(
         object: &'static str,
         anchor: Value,

@@ -595,7 +595,11 @@ impl Sealed {
         &self.identity
     }
 
-    /// Opens with the receipt for exactly these effects; gives itself back otherwise.
+    /// Opens with the receipt for exactly these effects.
+    ///
+    /// # Errors
+    ///
+    /// Itself, where the receipt is for others.
     pub fn open(self, receipt: &Receipt) -> Result<Identity, Self> {
         if *receipt == Receipt::committed(&self.effects) {
             Ok(*self.identity)

@@ -13,17 +13,12 @@ use avouch_core::exchange::drift::{Drift, DriftKind, Name};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{
-    Change, IntentRow, Key, NameId, NameRecord, Object, SingleUse, Snapshot, Store, Used,
-};
+use avouch_store::{Change, IntentRow, Key, NameId, NameRecord, Object, SingleUse, Snapshot, Used};
 use serde_json::{Value, json};
 
 use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
-
-/// How often something is held anew because something else has changed meanwhile.
-const MOST_TRIES: usize = 16;
 
 /// The most that is told to have drifted in one tenant: whoever can have tokens of an issuer made shall
 /// not fill the store with them.
@@ -110,39 +105,26 @@ impl Plane {
         intents: &[IntentRow],
         naming: &Naming,
     ) -> Result<Vec<Used>, Refused> {
-        for _ in 0..MOST_TRIES {
-            self.check_names(tenant, &naming.rule, &naming.names, &naming.decision)?;
-            // Nobody else on this server holds anything meanwhile.
-            let changing = tenant.changing();
-            let (at, holding) = {
-                let held = tenant.held();
-                (held.snapshot.sequence, naming.to_hold(&held, self.now())?)
-            };
-            let Some(holding) = holding else {
-                continue;
-            };
-            let mut told = Vec::new();
-            let stored = |store: &dyn Store| {
-                let changes = &holding.changes;
-                let (used, number) =
-                    store.use_record_and_apply(tenant.id(), uses, intents, at, changes)?;
-                told = used;
-                Ok(number)
-            };
-            match self.change_while(tenant, changing, &holding.changes, stored) {
-                Err(refused) if refused.is_conflict() => {}
-                changed => {
-                    changed?;
-                    let is_first = told.iter().all(|used| *used == Used::First);
-                    for drift in holding.renamed.iter().filter(|_| is_first) {
-                        self.tell_drift(tenant, drift, &naming.decision)?;
-                    }
-                    return Ok(told);
-                }
+        let settled = self.settle_all(tenant, uses, intents, || {
+            let holding = naming.to_hold(&tenant.held(), self.now())?;
+            let holding = holding.ok_or_else(|| Reason::IssueConflict {
+                detail: "someone else has come to have one of the names".to_owned(),
+            })?;
+            Ok((holding.renamed, holding.changes))
+        });
+        let (renamed, told) = match settled {
+            // Who has a name by now is why, and is told of, which is a change of its own.
+            Err(refused) if refused.is_conflict() => {
+                self.check_names(tenant, &naming.rule, &naming.names, &naming.decision)?;
+                return Err(refused);
             }
+            settled => settled?,
+        };
+        let is_first = told.iter().all(|used| *used == Used::First);
+        for drift in renamed.iter().filter(|_| is_first) {
+            self.tell_drift(tenant, drift, &naming.decision)?;
         }
-        let detail = "the tenant changes too fast".to_owned();
-        Err(Reason::IssueConflict { detail }.into())
+        Ok(told)
     }
 
     /// What a rule knows an id by.

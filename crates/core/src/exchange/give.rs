@@ -1,10 +1,8 @@
 //! What someone gets: which rule admits them, and within what bounds.
 
-use std::sync::Arc;
-
 use super::Believed;
 use super::delegation::{Actor, extended};
-use super::descent::{Descent, check_trusted, lineage, stands};
+use super::lineage::{lineage, model_of, stands, too_many};
 use super::proxying;
 use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, Statement, is_bearable};
@@ -40,24 +38,6 @@ pub struct Place<'a> {
     pub issuer: &'a str,
     /// Now.
     pub now: Time,
-}
-
-/// What a tenant trusted and gave when something was considered.
-#[derive(Clone, Copy, Debug)]
-pub struct Before<'a> {
-    /// What it trusted.
-    pub view: &'a View,
-    /// Its rules.
-    pub rules: &'a Rules,
-}
-
-/// On what rests what is about to be given.
-#[derive(Clone, Copy, Debug)]
-pub struct Granted<'a> {
-    /// The name of its rule.
-    pub rule: &'a str,
-    /// What it descends from, the first ancestor first.
-    pub lineage: &'a [Ancestor],
 }
 
 /// What is given.
@@ -286,9 +266,9 @@ fn under<'a>(
 
 /// Whoever acts, and what they descend from, themselves the last. What is given is in their hand, so it
 /// ends with what they rest on, and is bounded by it at each exchange that follows.
-pub(super) struct Acting<'a> {
-    pub(super) actor: &'a Believed,
-    pub(super) lineage: Vec<Ancestor>,
+struct Acting<'a> {
+    actor: &'a Believed,
+    lineage: Vec<Ancestor>,
 }
 
 impl<'a> Acting<'a> {
@@ -356,54 +336,75 @@ fn signed_in<'a, 'b>(
     }
 }
 
-/// Whether what was considered by what was trusted and given `before` could be given still, as far as that
-/// rests on its rule and on who has vouched: what changes while something is under way holds for it, too.
-///
-/// # Errors
-///
-/// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`.
-pub fn still_given(
-    place: Place<'_>,
-    before: Before<'_>,
-    granted: Granted<'_>,
-) -> Result<(), Reason> {
-    let Granted { rule, lineage } = granted;
-    let refuse = |differs: String| {
-        Err(Reason::IssueExchange {
-            subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
-            closest: rule.to_owned(),
-            differs: vec![differs],
-        })
-    };
-    let called = |one: &&ExchangeRule| one.name() == rule;
-    let mut live = place.rules.usable.iter();
-    match live.find(|one| called(one) && !one.has_ended(place.now)) {
-        Some(now) => {
-            now.check_bounds()?;
-            let was = before.rules.usable.iter().find(called);
-            if was.is_none_or(|was| was.document != now.document) {
-                return refuse("what it says, which has changed meanwhile".to_owned());
-            }
-        }
-        None => return refuse("that it is not there any more".to_owned()),
-    }
-    check_trusted(place, lineage)?;
-    match place.view.anchors().iter().find(|anchor| {
-        let vouched = |ancestor: &Ancestor| ancestor.of.is_none() && ancestor.anchor == anchor.name;
-        let was = |was: &Arc<Anchor>| was.name == anchor.name && anchor.is_bounded_as(was);
-        lineage.iter().any(vouched) && !before.view.anchors().iter().any(was)
-    }) {
-        None => Ok(()),
-        Some(anchor) => refuse(format!(
-            "what may be had through {}, which has changed meanwhile",
-            anchor.name
-        )),
-    }
+/// What bounds what is given: everyone who has vouched for the subject or for whoever acts.
+#[derive(Default)]
+struct Descent {
+    /// The anchor through which nobody may administer, if there is one.
+    keeps_from_administering: Option<String>,
+    /// Each trust model by which something of it was decided, once.
+    models: Vec<TrustModel>,
 }
 
-pub(super) fn too_many() -> Reason {
-    Reason::IssueDelegation {
-        detail: "the token descends from too many others".to_owned(),
+impl Descent {
+    /// Whether what is given is within what may be had through each anchor that it descends from: what
+    /// was had within a bound is not exchanged again beyond it. Nor does an exchange make another trust
+    /// model of the one by which something was first decided.
+    fn check(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        believed: &Believed,
+        lineage: &[Ancestor],
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        self.rests_on(believed.identity.model());
+        // The last ancestor is whoever is believed now.
+        let before = lineage.len().saturating_sub(1);
+        for (number, ancestor) in lineage.iter().enumerate() {
+            let anchors = place.view.anchors().iter();
+            for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
+                let at_most = &anchor.constraints.grants_at_most;
+                at_most.check_given(&anchor.name, rule)?;
+                at_most.check_id(&anchor.name, id)?;
+                if !at_most.lets_administer() {
+                    self.keeps_from_administering = Some(anchor.name.clone());
+                }
+                if number < before {
+                    self.rests_on(model_of(anchor, ancestor));
+                }
+            }
+            let mut clients = place.rules.usable.iter();
+            let mut is_client =
+                || clients.any(|rule| rule.keys_of_client(&ancestor.anchor).is_some());
+            if number < before && ancestor.of.is_none() && is_client() {
+                // By an assertion that it has signed (RFC 7523).
+                self.rests_on(TrustModel::Federation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
+    fn check_actor(
+        &mut self,
+        place: Place<'_>,
+        rule: &ExchangeRule,
+        acting: &Acting<'_>,
+        id: &SpiffeId,
+    ) -> Result<(), Reason> {
+        let actor = acting.actor;
+        let anchor = &actor.identity.anchor().anchor;
+        anchor.admits_facts(actor.identity.all_facts())?;
+        let subject = self.keeps_from_administering.take();
+        self.check(place, rule, actor, &acting.lineage, id)?;
+        self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
+        Ok(())
+    }
+
+    fn rests_on(&mut self, model: TrustModel) {
+        if !self.models.contains(&model) {
+            self.models.push(model);
+        }
     }
 }
 

@@ -8,18 +8,19 @@
 pub mod assurance;
 pub mod at_most;
 pub mod delegation;
-mod descent;
 pub mod dpop;
 pub mod drift;
 mod give;
 pub mod introspection;
+mod lineage;
 mod proxying;
 mod reading;
 pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Before, Given, Granted, NO_ONE, Place, Wanted, give, still_given};
+pub use give::{Given, NO_ONE, Place, Wanted, give};
+pub use lineage::{Before, Granted, still_given};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::{Ancestor, Statement};
 

@@ -1,128 +1,81 @@
-//! What is given descends from, and what of that bounds it: everyone who has vouched before.
+//! What something that is given descends from, and whether whoever vouched for each of it is still
+//! trusted.
+
+use std::sync::Arc;
 
 use super::Believed;
-use super::give::{Acting, Place, too_many};
-use super::rule::ExchangeRule;
+use super::give::Place;
+use super::rule::{ExchangeRule, Rules};
 use super::statement::{Ancestor, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
-use crate::id::SpiffeId;
 use crate::model::federation::{Introspection, IssuerAnchor};
 use crate::reason::Reason;
 use crate::verdict::TrustModel;
+use crate::view::View;
 
-/// What bounds what is given: everyone who has vouched for the subject or for whoever acts.
-#[derive(Default)]
-pub(super) struct Descent {
-    /// The anchor through which nobody may administer, if there is one.
-    pub(super) keeps_from_administering: Option<String>,
-    /// Each trust model by which something of it was decided, once.
-    pub(super) models: Vec<TrustModel>,
+/// What a tenant trusted and gave when something was considered.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// What it trusted.
+    pub view: &'a View,
+    /// Its rules.
+    pub rules: &'a Rules,
 }
 
-impl Descent {
-    /// Whether what is given is within what may be had through each anchor that it descends from: what
-    /// was had within a bound is not exchanged again beyond it. Nor does an exchange make another trust
-    /// model of the one by which something was first decided.
-    pub(super) fn check(
-        &mut self,
-        place: Place<'_>,
-        rule: &ExchangeRule,
-        believed: &Believed,
-        lineage: &[Ancestor],
-        id: &SpiffeId,
-    ) -> Result<(), Reason> {
-        self.rests_on(believed.identity.model());
-        // The last ancestor is whoever is believed now.
-        let before = lineage.len().saturating_sub(1);
-        for (number, ancestor) in lineage.iter().enumerate() {
-            let anchors = place.view.anchors().iter();
-            for anchor in anchors.filter(|anchor| stands(place, anchor, ancestor)) {
-                let at_most = &anchor.constraints.grants_at_most;
-                at_most.check_given(&anchor.name, rule)?;
-                at_most.check_id(&anchor.name, id)?;
-                if !at_most.lets_administer() {
-                    self.keeps_from_administering = Some(anchor.name.clone());
-                }
-                if number < before {
-                    self.rests_on(model_of(anchor, ancestor));
-                }
-            }
-            let mut clients = place.rules.usable.iter();
-            let mut is_client =
-                || clients.any(|rule| rule.keys_of_client(&ancestor.anchor).is_some());
-            if number < before && ancestor.of.is_none() && is_client() {
-                // By an assertion that it has signed (RFC 7523).
-                self.rests_on(TrustModel::Federation);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever acts has in hand what is given, so whoever vouches for them bounds it, too.
-    pub(super) fn check_actor(
-        &mut self,
-        place: Place<'_>,
-        rule: &ExchangeRule,
-        acting: &Acting<'_>,
-        id: &SpiffeId,
-    ) -> Result<(), Reason> {
-        let actor = acting.actor;
-        let anchor = &actor.identity.anchor().anchor;
-        anchor.admits_facts(actor.identity.all_facts())?;
-        let subject = self.keeps_from_administering.take();
-        self.check(place, rule, actor, &acting.lineage, id)?;
-        self.keeps_from_administering = subject.or(self.keeps_from_administering.take());
-        Ok(())
-    }
-
-    fn rests_on(&mut self, model: TrustModel) {
-        if !self.models.contains(&model) {
-            self.models.push(model);
-        }
-    }
+/// On what rests what is about to be given.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// The name of its rule.
+    pub rule: &'a str,
+    /// What it descends from, the first ancestor first.
+    pub lineage: &'a [Ancestor],
 }
 
-/// By which model an anchor has vouched for the ancestor. A trust domain has keys of both kinds.
-fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
-    match &anchor.kind {
-        AnchorKind::ApiKey(_) => TrustModel::SharedSecret,
-        AnchorKind::Certificate(_) | AnchorKind::Ssh(_) => TrustModel::Pki,
-        AnchorKind::Federation(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => {
-            TrustModel::Federation
-        }
-        AnchorKind::TrustDomain(bundle) => match has_authority(bundle, ancestor) {
-            true => TrustModel::Pki,
-            false => TrustModel::Federation,
-        },
-    }
-}
-
-/// Whether the key that vouched is still among those of its issuer: one that it has removed it has taken
-/// back, and so it has where another has its name.
-fn has_key(keys: &KeySet, ancestor: &Ancestor) -> bool {
-    let is_it = |key: &Jwk| match ancestor.thumbprint {
-        Some(thumbprint) => key.thumbprint() == thumbprint,
-        None => key.name() == ancestor.key,
+/// Whether what was considered by what was trusted and given `before` could be given still, as far as that
+/// rests on its rule and on who has vouched: what changes while something is under way holds for it, too.
+///
+/// # Errors
+///
+/// `issue.exchange_not_admitted`, `issue.bound_exceeded`, `issue.lineage_broken`.
+pub fn still_given(
+    place: Place<'_>,
+    before: Before<'_>,
+    granted: Granted<'_>,
+) -> Result<(), Reason> {
+    let Granted { rule, lineage } = granted;
+    let refuse = |differs: String| {
+        Err(Reason::IssueExchange {
+            subject: lineage.last().map_or("it", |one| &one.issuer).to_owned(),
+            closest: rule.to_owned(),
+            differs: vec![differs],
+        })
     };
-    keys.keys().iter().any(is_it)
-}
-
-/// Whether the issuer would still vouch: by its word where it has given that, or else by a key, of which
-/// nothing is said while the keys are not known.
-fn vouches(issuer: &IssuerAnchor, ancestor: &Ancestor) -> bool {
-    let is_asked = |asking: &Introspection| asking.name() == ancestor.key;
-    match ancestor.thumbprint {
-        None if issuer.introspection().is_some_and(is_asked) => true,
-        _ => issuer.keys().is_none_or(|keys| has_key(keys, ancestor)),
+    let called = |one: &&ExchangeRule| one.name() == rule;
+    let mut live = place.rules.usable.iter();
+    match live.find(|one| called(one) && !one.has_ended(place.now)) {
+        Some(now) => {
+            now.check_bounds()?;
+            let was = before.rules.usable.iter().find(called);
+            if was.is_none_or(|was| was.document != now.document) {
+                return refuse("what it says, which has changed meanwhile".to_owned());
+            }
+        }
+        None => return refuse("that it is not there any more".to_owned()),
     }
-}
-
-/// Whether the ancestor is a certificate of an authority of this bundle.
-fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
-    let mut authorities = bundle.x509_authorities.iter();
-    authorities.any(|authority| *authority.key_id() == *ancestor.key)
+    check_trusted(place, lineage)?;
+    match place.view.anchors().iter().find(|anchor| {
+        let vouched = |ancestor: &Ancestor| ancestor.of.is_none() && ancestor.anchor == anchor.name;
+        let was = |was: &Arc<Anchor>| was.name == anchor.name && anchor.is_bounded_as(was);
+        lineage.iter().any(vouched) && !before.view.anchors().iter().any(was)
+    }) {
+        None => Ok(()),
+        Some(anchor) => refuse(format!(
+            "what may be had through {}, which has changed meanwhile",
+            anchor.name
+        )),
+    }
 }
 
 /// What the subject descends from, and itself. What was signed says so, whoever has signed it: a way
@@ -176,7 +129,7 @@ fn is_named(place: Place<'_>, name: &str) -> bool {
 }
 
 /// Whether whoever vouched for each ancestor is trusted still.
-pub(super) fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
+fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
     let trusted = |ancestor: &&Ancestor| {
         // Whether it is trusted elsewhere is for that tenant to say.
         if ancestor.of.is_some() {
@@ -196,6 +149,53 @@ pub(super) fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<()
         Some(gone) => Err(Reason::IssueLineage {
             anchor: gone.anchor.clone(),
         }),
+    }
+}
+
+/// By which model an anchor has vouched for the ancestor. A trust domain has keys of both kinds.
+pub(super) fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
+    match &anchor.kind {
+        AnchorKind::ApiKey(_) => TrustModel::SharedSecret,
+        AnchorKind::Certificate(_) | AnchorKind::Ssh(_) => TrustModel::Pki,
+        AnchorKind::Federation(_) | AnchorKind::Issuer(_) | AnchorKind::Saml(_) => {
+            TrustModel::Federation
+        }
+        AnchorKind::TrustDomain(bundle) => match has_authority(bundle, ancestor) {
+            true => TrustModel::Pki,
+            false => TrustModel::Federation,
+        },
+    }
+}
+
+/// Whether the key that vouched is still among those of its issuer: one that it has removed it has taken
+/// back, and so it has where another has its name.
+fn has_key(keys: &KeySet, ancestor: &Ancestor) -> bool {
+    let is_it = |key: &Jwk| match ancestor.thumbprint {
+        Some(thumbprint) => key.thumbprint() == thumbprint,
+        None => key.name() == ancestor.key,
+    };
+    keys.keys().iter().any(is_it)
+}
+
+/// Whether the issuer would still vouch: by its word where it has given that, or else by a key, of which
+/// nothing is said while the keys are not known.
+fn vouches(issuer: &IssuerAnchor, ancestor: &Ancestor) -> bool {
+    let is_asked = |asking: &Introspection| asking.name() == ancestor.key;
+    match ancestor.thumbprint {
+        None if issuer.introspection().is_some_and(is_asked) => true,
+        _ => issuer.keys().is_none_or(|keys| has_key(keys, ancestor)),
+    }
+}
+
+/// Whether the ancestor is a certificate of an authority of this bundle.
+fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
+    let mut authorities = bundle.x509_authorities.iter();
+    authorities.any(|authority| *authority.key_id() == *ancestor.key)
+}
+
+pub(super) fn too_many() -> Reason {
+    Reason::IssueDelegation {
+        detail: "the token descends from too many others".to_owned(),
     }
 }
 
