@@ -165,7 +165,7 @@ impl Exchange<'_> {
             return Ok(Vec::new());
         };
         let recorded = |tenant: &Tenant| self.plane.store.intent(tenant.id(), &serial);
-        if let Some(intent) = recorded(&self.tenant)? {
+        if let Some(intent) = recorded(self.tenant)? {
             return Ok(intent.lineage);
         }
         let id = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
