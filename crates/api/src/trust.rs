@@ -437,7 +437,8 @@ impl Reader<'_> {
         value: Value,
         document: &mut TrustDocument,
     ) -> Result<(), Reason> {
-        let mut members = Members::of(Document::Trust, path, value)?;
+        let members = Members::of(Document::Trust, path, value)?;
+        let mut members = members.without_nulls(MAY_BE_NULL);
         let common = Common::take(path, &mut members, self.tenant)?;
         let at_most = common.constraints.grants_at_most.to_json();
         let kind = kind_of(path, &members)?;
@@ -492,6 +493,19 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+/// The members of an anchor that may be `null`, as they are where a verdict shows an anchor that does not
+/// have them: what they say describes it. `expires` is among them because a verdict says with it that
+/// there is no end. None of what bounds an anchor is: its constraints, its tenant, and what its kind adds.
+const MAY_BE_NULL: &[&str] = &[
+    "added",
+    "expires",
+    "key_origin",
+    "name",
+    "owner",
+    "reason",
+    "store",
+];
 
 /// What an anchor can be.
 #[derive(Clone, Copy)]
