@@ -266,6 +266,9 @@ impl Reader<'_> {
         if text.lines().any(|line| line.starts_with("-----BEGIN ")) {
             return self.store(&text::pem_blocks(text)?);
         }
+        if let Some(der) = looks_like_der(text) {
+            return self.der(&der);
+        }
         self.yaml(text)
     }
 
@@ -626,6 +629,16 @@ fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
         kind: AnchorKind::ApiKey(anchor),
         members: Map::from_iter([("api_key".to_owned(), value)]),
     })
+}
+
+/// DER in base64 and nothing else, as certificates stand in JSON. A SEQUENCE of more than 127 bytes begins
+/// so (X.690 8.1.3), and no document in YAML is one word of base64.
+fn looks_like_der(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    text.starts_with('M')
+        .then(|| text::base64(text))
+        .flatten()
+        .filter(|der| der.first() == Some(&0x30))
 }
 
 /// A compact token is one word that begins with an object in base64url.

@@ -119,6 +119,30 @@ fn an_anchor_that_is_wrong_in_part_is_not_trusted_at_all() {
     }
 }
 
+#[test]
+fn a_certificate_in_base64_alone_is_a_trust_document() {
+    let base64: String = ROOT
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let wrapped = ROOT.lines().filter(|line| !line.starts_with("-----"));
+    let wrapped: String = wrapped.map(|line| format!("{line}\n")).collect();
+    for text in [&base64, &wrapped] {
+        let read = read(text).unwrap();
+        let [entry] = read.entries() else {
+            panic!("{:?}", read.unusable());
+        };
+        assert!(matches!(entry.anchor.kind, AnchorKind::Certificate(_)));
+    }
+    let cut = base64.get(..base64.len() - 4).unwrap();
+    assert!(
+        read(cut)
+            .unwrap_err()
+            .sentence()
+            .contains("neither a certificate")
+    );
+}
+
 /// As a verdict shows an anchor that does not say more of itself.
 #[test]
 fn what_only_describes_an_anchor_may_be_null() {
