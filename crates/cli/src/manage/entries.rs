@@ -288,19 +288,27 @@ fn in_words(place: usize, problem: &Value) -> String {
 fn named(members: &EntryMembers) -> Value {
     let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
     let list = |list: &[String]| (!list.is_empty()).then(|| json!(list));
+    let federates_with = members.federates_with.iter().map(ToString::to_string);
+    let federates_with: Vec<String> = federates_with.collect();
     super::said([
         ("id", text(&members.id)),
         ("spiffe_id", text(&members.spiffe_id)),
-        ("parent", text(&members.node)),
+        (
+            "parent",
+            members.node.as_ref().map(|node| json!(node.as_str())),
+        ),
         ("node_selectors", list(&members.node_selector)),
         ("selectors", list(&members.selector)),
         ("dns_names", list(&members.dns)),
-        ("federates_with", list(&members.federates_with)),
+        ("federates_with", list(&federates_with)),
         ("hint", text(&members.hint)),
         ("x509_ttl", members.x509_ttl.map(|ttl| json!(ttl))),
         ("jwt_ttl", members.jwt_ttl.map(|ttl| json!(ttl))),
         ("owner", text(&members.owner)),
         ("purpose", text(&members.purpose)),
-        ("expires", text(&members.expires)),
+        (
+            "expires",
+            members.expires.map(|time| json!(time.to_string())),
+        ),
     ])
 }
