@@ -283,6 +283,9 @@ impl Reader<'_> {
         if text.lines().any(|line| line.starts_with("-----BEGIN ")) {
             return self.store(&text::pem_blocks(text)?);
         }
+        if let Some(der) = looks_like_der(text) {
+            return self.der(&der);
+        }
         self.yaml(text)
     }
 
@@ -454,7 +457,8 @@ impl Reader<'_> {
         value: Value,
         document: &mut TrustDocument,
     ) -> Result<(), Reason> {
-        let mut members = Members::of(Document::Trust, path, value)?;
+        let members = Members::of(Document::Trust, path, value)?;
+        let mut members = members.without_nulls(MAY_BE_NULL);
         let common = Common::take(path, &mut members, self.tenant)?;
         let at_most = common.constraints.grants_at_most.to_json();
         let kind = kind_of(path, &members)?;
@@ -509,6 +513,19 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+/// The members of an anchor that may be `null`, as they are where a verdict shows an anchor that does not
+/// have them: what they say describes it. `expires` is among them because a verdict says with it that
+/// there is no end. None of what bounds an anchor is: its constraints, its tenant, and what its kind adds.
+const MAY_BE_NULL: &[&str] = &[
+    "added",
+    "expires",
+    "key_origin",
+    "name",
+    "owner",
+    "reason",
+    "store",
+];
 
 /// What an anchor can be.
 #[derive(Clone, Copy)]
@@ -629,6 +646,16 @@ fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
         kind: AnchorKind::ApiKey(anchor),
         members: Map::from_iter([("api_key".to_owned(), value)]),
     })
+}
+
+/// DER in base64 and nothing else, as certificates stand in JSON. A SEQUENCE of more than 127 bytes begins
+/// so (X.690 8.1.3), and no document in YAML is one word of base64.
+fn looks_like_der(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    text.starts_with('M')
+        .then(|| text::base64(text))
+        .flatten()
+        .filter(|der| der.first() == Some(&0x30))
 }
 
 /// A compact token is one word that begins with an object in base64url.

@@ -402,7 +402,10 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
     ];
     let workload = said([
         ("selectors", Some(json!(arguments.selector))),
-        ("node", arguments.node.as_ref().map(|node| json!(node))),
+        (
+            "node",
+            arguments.node.as_ref().map(|node| json!(node.as_str())),
+        ),
     ]);
     let path = path(common, "why-not")?;
     let answer = Client::open(&arguments.remote)?.post(&path, &workload)?;

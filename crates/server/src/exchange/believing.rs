@@ -439,7 +439,8 @@ impl Exchange<'_> {
         let shown = Some(Kept::of(&question.credential));
         self.course.replace(Course { shown, said: None });
         let (verdict, answers) = self.decided(&mut question, view)?;
-        self.note_verdict(&question, view, &verdict);
+        let explained = self.plane.saying_why(self.tenant, &verdict);
+        self.note_verdict(&question, view, &explained);
         let sealed = match verdict {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),

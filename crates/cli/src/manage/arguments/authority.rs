@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::time;
 use crate::arguments::spiffe_id;
 
 /// Commands on authorities.
@@ -154,7 +156,12 @@ pub struct SignCsrArguments {
     #[arg(long, value_name = "SECONDS")]
     pub ttl: Option<u32>,
     /// The intermediate that signs, and so what the certificate is for [default: services]
-    #[arg(long = "use", value_name = "services|people|devices")]
+    #[arg(
+        long = "use",
+        value_name = "services|people|devices",
+        value_parser = ["services", "people", "devices"],
+        hide_possible_values = true
+    )]
     pub used_for: Option<String>,
 }
 
@@ -319,8 +326,8 @@ pub struct IssuedArguments {
     #[arg(long, value_name = "ID", value_parser = spiffe_id)]
     pub node: Option<SpiffeId>,
     /// All since this time or day
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Time>,
 }
 
 const ISSUED_EXAMPLES: &str = "\
