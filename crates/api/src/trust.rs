@@ -1,18 +1,16 @@
 //! Trust documents: what a tenant trusts, as it stands in a file.
 
 mod beside;
+mod common;
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{
-    Anchor, AnchorKind, Constraints, KeyOrigin, PublicStore, StatusUse, Stewardship, StoreLabel,
-};
+use avouch_core::anchor::{Anchor, AnchorKind, Stewardship};
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::status_list::StatusList;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark};
-use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use avouch_core::model::ssh::SshAnchor;
@@ -22,10 +20,11 @@ use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
 
 use crate::members::{Document, MOST_VALUES, Members};
-use crate::question::{PURPOSES, certificates};
+use crate::question::certificates;
 use crate::strict::{NotAValue, Room, Strict, read_value};
 use crate::text::{self, PemBlock};
 use beside::{ending, introspected, read_service, status_list};
+use common::{Common, MAY_BE_NULL};
 
 /// What a tenant trusts, read from one text.
 ///
@@ -514,19 +513,6 @@ impl Reader<'_> {
     }
 }
 
-/// The members of an anchor that may be `null`, as they are where a verdict shows an anchor that does not
-/// have them: what they say describes it. `expires` is among them because a verdict says with it that
-/// there is no end. None of what bounds an anchor is: its constraints, its tenant, and what its kind adds.
-const MAY_BE_NULL: &[&str] = &[
-    "added",
-    "expires",
-    "key_origin",
-    "name",
-    "owner",
-    "reason",
-    "store",
-];
-
 /// What an anchor can be.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -665,148 +651,6 @@ fn looks_like_token(text: &str) -> bool {
     text.starts_with("ey")
         && text.bytes().filter(|byte| *byte == b'.').count() == 2
         && text.bytes().all(is_part)
-}
-
-fn status_use(members: &mut Members) -> Result<StatusUse, Reason> {
-    let Some(name) = members.text("status_lists")? else {
-        return Ok(StatusUse::default());
-    };
-    let read = StatusUse::parse(&name);
-    read.ok_or_else(|| members.refuse("status_lists", "must be checked, ignored or required"))
-}
-
-fn key_origin(members: &mut Members) -> Result<Option<KeyOrigin>, Reason> {
-    let Some(name) = members.text("key_origin")? else {
-        return Ok(None);
-    };
-    match KeyOrigin::parse(&name) {
-        Some(origin) => Ok(Some(origin)),
-        None => Err(members.refuse("key_origin", "must be file, memory, pkcs11 or tpm")),
-    }
-}
-
-/// The public store that an anchor is of.
-fn public_store(members: &mut Members) -> Result<Option<PublicStore>, Reason> {
-    let Some(mut store) = members.members("store")? else {
-        return Ok(None);
-    };
-    let label = StoreLabel::parse(&store.required_text("label")?);
-    let label = label.ok_or_else(|| store.refuse("label", "must be web-pki"))?;
-    let source = store.required_text("source")?;
-    let as_of = store.time("as_of")?;
-    let as_of = as_of.ok_or_else(|| store.refuse("as_of", "is missing"))?;
-    store.finish()?;
-    Ok(Some(PublicStore {
-        label,
-        source,
-        as_of: Some(as_of),
-    }))
-}
-
-/// What every anchor has, whatever its kind.
-#[derive(Clone, Debug)]
-struct Common {
-    name: Option<String>,
-    stewardship: Stewardship,
-    constraints: Constraints,
-    tenant: TenantId,
-}
-
-impl Common {
-    fn of_nothing(tenant: &TenantId) -> Self {
-        Self {
-            name: None,
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-        }
-    }
-
-    fn take(path: &str, members: &mut Members, tenant: &TenantId) -> Result<Self, Reason> {
-        let grants_at_most = match members.take("grants_at_most") {
-            None => GrantsAtMost::default(),
-            Some(value) => GrantsAtMost::read_at(&format!("{path}.grants_at_most"), &value)?,
-        };
-        let tenant = match members.text("tenant")? {
-            None => tenant.clone(),
-            Some(name) => TenantId::parse(&name).ok_or_else(|| {
-                members.refuse(
-                    "tenant",
-                    "must be 1 to 63 lower-case letters, digits and hyphens",
-                )
-            })?,
-        };
-        Ok(Self {
-            name: members.text("name")?,
-            stewardship: Stewardship {
-                owner: members.text("owner")?,
-                reason: members.text("reason")?,
-                added: members.time("added")?,
-                expires: members.time("expires")?,
-                key_origin: key_origin(members)?,
-                public_store: public_store(members)?,
-            },
-            constraints: Constraints {
-                grants_at_most,
-                ..constraints(members.members("constraints")?)?
-            },
-            tenant,
-        })
-    }
-
-    fn anchor(self, name: String, kind: AnchorKind, source: &str) -> Anchor {
-        Anchor {
-            name: self.name.unwrap_or(name),
-            kind,
-            stewardship: self.stewardship,
-            constraints: self.constraints,
-            tenant: self.tenant,
-            source: Some(source.to_owned()),
-        }
-    }
-}
-
-fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
-    let Some(mut members) = members else {
-        return Ok(Constraints::default());
-    };
-    let trust_domains = members
-        .texts("trust_domains")?
-        .iter()
-        .map(|name| {
-            TrustDomain::parse_named(name)
-                .map_err(|_| members.refuse("trust_domains", "has a name that is no trust domain"))
-        })
-        .collect::<Result<_, _>>()?;
-    let dns = members.texts("dns")?;
-    if dns.iter().any(|name| !is_dns_subtree(name)) {
-        return Err(members.refuse(
-            "dns",
-            "must name domains such as `example.com`, which stands for itself and all below it",
-        ));
-    }
-    let constraints = Constraints {
-        trust_domains,
-        dns,
-        purposes: members.choices("purposes", PURPOSES)?,
-        path_length: members.count("path_length")?,
-        status_lists: status_use(&mut members)?,
-        ..Constraints::default()
-    };
-    members.finish()?;
-    Ok(constraints)
-}
-
-/// Whether a name can be a subtree: labels of letters, digits, `-` and `_`, without a wildcard or
-/// a leading dot, which would mean something else than it seems to.
-fn is_dns_subtree(name: &str) -> bool {
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn a_certificate_in_base64_alone_is_a_trust_document() {
 /// As a verdict shows an anchor that does not say more of itself.
 #[test]
 fn what_only_describes_an_anchor_may_be_null() {
-    let described = r#""name": null, "owner": null, "reason": null, "added": null, "expires": null,
+    let described = r#""name": null, "owner": null, "reason": null, "added": null,
                        "key_origin": null, "store": null"#;
     let document = format!(r#"{{"anchors": [{}]}}"#, with_root(described));
     let read = read(&document).unwrap();
@@ -158,7 +158,7 @@ fn what_only_describes_an_anchor_may_be_null() {
 
 #[test]
 fn null_is_never_a_bound_that_is_not_there() {
-    for member in ["constraints", "grants_at_most", "tenant"] {
+    for member in ["constraints", "expires", "grants_at_most", "tenant"] {
         let sentence = set_aside(&with_root(&format!(r#""{member}": null"#)));
         assert!(sentence.contains(member), "{sentence}");
     }
