@@ -175,7 +175,13 @@ fn end_entity_alone(end_entity: &Certificate, question: &Question) -> Result<(),
     if question.profile.is_strict_on_form() {
         conforming::end_entity(end_entity, question.profile)?;
     }
-    Ok(())
+    // SPIFFE asks for more, whatever the purpose.
+    match question.profile {
+        Profile::Spiffe => Ok(()),
+        Profile::Private | Profile::Rfc5280 | Profile::WebPki => {
+            key_usable_for(end_entity, question.purpose)
+        }
+    }
 }
 
 /// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
@@ -301,6 +307,27 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
         }
         _ => Ok(()),
     }
+}
+
+/// The key usage of an end entity is consistent with what it is used for (RFC 5280 4.2.1.12): who serves
+/// signs, decrypts or agrees on a key in a handshake of TLS, and a client signs or agrees on one.
+fn key_usable_for(end_entity: &Certificate, purpose: Purpose) -> Result<(), Reason> {
+    let Some(usage) = &end_entity.extensions().key_usage else {
+        return Ok(());
+    };
+    let is_consistent = match purpose {
+        Purpose::Any => true,
+        Purpose::Client => usage.value.fits_client(),
+        Purpose::Server => usage.value.fits_server(),
+    };
+    if is_consistent {
+        return Ok(());
+    }
+    Err(Reason::ExtendedKeyUsageNotPermitted {
+        subject: end_entity.title().to_string(),
+        purpose: purpose.extended_key_usage().to_owned(),
+        usages: usage.value.names(),
+    })
 }
 
 /// A bundle is trusted for what is in its trust domain and for nothing else, under whichever profile; and
