@@ -8,6 +8,7 @@
 pub mod assurance;
 pub mod at_most;
 pub mod delegation;
+mod descent;
 pub mod dpop;
 pub mod drift;
 mod give;
