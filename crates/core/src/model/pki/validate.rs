@@ -72,6 +72,7 @@ pub(super) fn conclude(
         let may_issue = may_issue(end_entity, cas);
         baseline::end_entity(end_entity, may_issue, question.purpose, budget)?;
     }
+    key_usable_for(end_entity, question).map_err(Stop::Decided)?;
     name_constraints::check(&path, profile, budget)?;
     let policies = policies::check(
         path.get(1..).unwrap_or_default(),
@@ -175,13 +176,7 @@ fn end_entity_alone(end_entity: &Certificate, question: &Question) -> Result<(),
     if question.profile.is_strict_on_form() {
         conforming::end_entity(end_entity, question.profile)?;
     }
-    // SPIFFE asks for more, whatever the purpose.
-    match question.profile {
-        Profile::Spiffe => Ok(()),
-        Profile::Private | Profile::Rfc5280 | Profile::WebPki => {
-            key_usable_for(end_entity, question.purpose)
-        }
-    }
+    Ok(())
 }
 
 /// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
@@ -311,8 +306,13 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
 
 /// The key usage of an end entity is consistent with what it is used for (RFC 5280 4.2.1.12): who serves
 /// signs, decrypts or agrees on a key in a handshake of TLS, and a client signs or agrees on one.
-fn key_usable_for(end_entity: &Certificate, purpose: Purpose) -> Result<(), Reason> {
-    let Some(usage) = &end_entity.extensions().key_usage else {
+/// SPIFFE asks for more, whatever the purpose.
+fn key_usable_for(end_entity: &Certificate, question: &Question) -> Result<(), Reason> {
+    let (usage, purpose) = (&end_entity.extensions().key_usage, question.purpose);
+    let Some(usage) = usage
+        .as_ref()
+        .filter(|_| question.profile != Profile::Spiffe)
+    else {
         return Ok(());
     };
     let is_consistent = match purpose {
