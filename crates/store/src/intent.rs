@@ -140,12 +140,10 @@ mod tests {
                 marks: vec![Mark::subject("a", "b"), Mark::session("a", "c")],
             },
             scopes: None,
-            via: None,
         };
         let scoped = Ancestor {
             scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
             thumbprint: Some(Digest::of(b"key")),
-            via: Some("https://other.example.com".to_owned()),
             ..ancestor.clone()
         };
         let lineage = vec![ancestor.clone(), scoped.clone()];

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::Believed;
 use super::delegation::{Actor, extended};
-use super::descent::{has_authority, has_key, is_ours, stands, told_by};
 use super::proxying;
 use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
 use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
+use crate::credential::jose::bundle::Bundle;
+use crate::credential::jose::jwk::{Jwk, KeySet};
 use crate::id::{Digest, SpiffeId, TrustDomain};
-use crate::model::federation::SignedIn;
+use crate::model::federation::{Introspection, IssuerAnchor, SignedIn};
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind, TrustModel};
@@ -427,6 +428,32 @@ fn model_of(anchor: &Anchor, ancestor: &Ancestor) -> TrustModel {
     }
 }
 
+/// Whether the key that vouched is still among those of its issuer: one that it has removed it has taken
+/// back, and so it has where another has its name.
+fn has_key(keys: &KeySet, ancestor: &Ancestor) -> bool {
+    let is_it = |key: &Jwk| match ancestor.thumbprint {
+        Some(thumbprint) => key.thumbprint() == thumbprint,
+        None => key.name() == ancestor.key,
+    };
+    keys.keys().iter().any(is_it)
+}
+
+/// Whether the issuer would still vouch: by its word where it has given that, or else by a key, of which
+/// nothing is said while the keys are not known.
+fn vouches(issuer: &IssuerAnchor, ancestor: &Ancestor) -> bool {
+    let is_asked = |asking: &Introspection| asking.name() == ancestor.key;
+    match ancestor.thumbprint {
+        None if issuer.introspection().is_some_and(is_asked) => true,
+        _ => issuer.keys().is_none_or(|keys| has_key(keys, ancestor)),
+    }
+}
+
+/// Whether the ancestor is a certificate of an authority of this bundle.
+fn has_authority(bundle: &Bundle, ancestor: &Ancestor) -> bool {
+    let mut authorities = bundle.x509_authorities.iter();
+    authorities.any(|authority| *authority.key_id() == *ancestor.key)
+}
+
 /// What the subject descends from, and itself. What the tenant has signed says so; every anchor in
 /// it must still be trusted, so that what descends from one that is not dies with it.
 fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<Ancestor>, Reason> {
@@ -443,8 +470,7 @@ fn lineage(place: Place<'_>, subject: &Believed, digest: Digest) -> Result<Vec<A
     };
     let mut lineage = match &subject.statement {
         Some(statement) if is_own => statement.lineage.clone(),
-        // It only ever costs it something: what comes back is held to all that it was held to before.
-        Some(statement) => told_by(&subject.identity.anchor().subject, &statement.lineage),
+        Some(_) => Vec::new(),
         // What is on record of it holds by whichever anchor it is believed.
         None => subject.on_record.clone(),
     };
@@ -469,8 +495,7 @@ fn check_trusted(place: Place<'_>, lineage: &[Ancestor]) -> Result<(), Reason> {
                 has_key && !rule.has_ended(place.now)
             })
     };
-    let mut ours = lineage.iter().filter(|one| is_ours(place, one));
-    match ours.find(|ancestor| !trusted(ancestor)) {
+    match lineage.iter().find(|ancestor| !trusted(ancestor)) {
         None => Ok(()),
         Some(gone) => Err(Reason::IssueLineage {
             anchor: gone.anchor.clone(),
@@ -525,6 +550,40 @@ pub fn still_given(
 fn too_many() -> Reason {
     Reason::IssueDelegation {
         detail: "the token descends from too many others".to_owned(),
+    }
+}
+
+/// Whether an anchor is the one that vouched for the ancestor, and would still be asked. Another
+/// issuer or another key under the same name has vouched for nothing.
+fn stands(place: Place<'_>, anchor: &Anchor, ancestor: &Ancestor) -> bool {
+    if anchor.name != ancestor.anchor || anchor.admits(place.view.tenant(), place.now).is_err() {
+        return false;
+    }
+    match &anchor.kind {
+        AnchorKind::Issuer(issuer) => {
+            issuer.issuer() == ancestor.issuer
+                && issuer.standing().counts(place.now)
+                && vouches(issuer, ancestor)
+        }
+        AnchorKind::Saml(provider) => {
+            let mut keys = provider.certificates().iter();
+            provider.entity_id() == ancestor.issuer
+                && provider.check_standing(&anchor.name, place.now).is_ok()
+                && keys.any(|key| key.sha256().short() == ancestor.key)
+        }
+        AnchorKind::ApiKey(known) => known.sha256().to_string() == ancestor.key,
+        AnchorKind::Certificate(certificate) => *certificate.key_id() == *ancestor.key,
+        AnchorKind::Ssh(trusted) => trusted.fingerprints().contains(&ancestor.key),
+        AnchorKind::TrustDomain(bundle) => {
+            let named = ancestor.issuer.strip_prefix("spiffe://");
+            let tokens = [bundle.jwt_authorities(), bundle.wit_authorities()];
+            let signs = || tokens.iter().any(|keys| has_key(keys, ancestor));
+            let is_named = named == Some(bundle.trust_domain.as_str());
+            (is_named && signs()) || has_authority(bundle, ancestor)
+        }
+        AnchorKind::Federation(federation) => {
+            federation.standing().counts(place.now) && has_key(federation.keys(), ancestor)
+        }
     }
 }
 

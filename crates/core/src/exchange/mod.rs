@@ -8,7 +8,6 @@
 pub mod assurance;
 pub mod at_most;
 pub mod delegation;
-mod descent;
 pub mod dpop;
 pub mod drift;
 mod give;

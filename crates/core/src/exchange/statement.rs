@@ -80,9 +80,6 @@ pub struct Ancestor {
     /// How much may be had of it at most, at whatever remove: said where it, or whoever presented it,
     /// asked for no more.
     pub scopes: Option<Vec<String>>,
-    /// Whose ancestor it is, where it stood in a token of someone else: that issuer or trust domain. The
-    /// names of anchors are theirs then.
-    pub via: Option<String>,
 }
 
 impl Statement {
@@ -256,12 +253,7 @@ pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
 /// As one element of the claim `lineage`, its members in the order of their names.
 impl Serialize for Ancestor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let some = [
-            self.scopes.is_some(),
-            self.thumbprint.is_some(),
-            self.via.is_some(),
-        ];
-        let count = 6 + some.into_iter().filter(|it| *it).count();
+        let count = 6 + usize::from(self.scopes.is_some()) + usize::from(self.thumbprint.is_some());
         let mut members = serializer.serialize_struct("Ancestor", count)?;
         members.serialize_field("anchor", &self.anchor)?;
         members.serialize_field("born", &self.birth.at.map(Time::unix))?;
@@ -276,10 +268,6 @@ impl Serialize for Ancestor {
         match &self.thumbprint {
             Some(thumbprint) => members.serialize_field("thumbprint", thumbprint)?,
             None => members.skip_field("thumbprint")?,
-        }
-        match &self.via {
-            Some(via) => members.serialize_field("via", via)?,
-            None => members.skip_field("via")?,
         }
         members.end()
     }
@@ -322,10 +310,6 @@ impl Ancestor {
                 None => None,
                 Some(scopes) => Some(words(scopes.as_str()?)),
             },
-            via: match value.get("via") {
-                None => None,
-                Some(via) => Some(via.as_str()?.to_owned()),
-            },
         })
     }
 
@@ -354,7 +338,6 @@ impl Ancestor {
             thumbprint: reached.thumbprint,
             digest,
             scopes: None,
-            via: None,
         }
     }
 }

@@ -358,41 +358,13 @@ impl Exchange<'_> {
     /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
     /// A serial number of someone else's that is one of ours, too, adds ancestors and takes none away.
     pub(super) fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
-        let Ok(leaf) = Certificate::parse(leaf) else {
-            return Ok(Vec::new());
-        };
-        let Some(serial) = IntentId::parse(&serial_text(&leaf)) else {
+        let serial = Certificate::parse(leaf).ok();
+        let serial = serial.and_then(|leaf| IntentId::parse(&serial_text(&leaf)));
+        let Some(serial) = serial else {
             return Ok(Vec::new());
         };
         let intent = self.plane.store.intent(self.tenant.id(), &serial)?;
-        match intent {
-            Some(intent) => Ok(intent.lineage),
-            None => self.on_record_elsewhere(&leaf, &serial),
-        }
-    }
-
-    /// What another tenant of this server has on record of a certificate of its trust domain.
-    fn on_record_elsewhere(
-        &self,
-        leaf: &Certificate,
-        serial: &IntentId,
-    ) -> Result<Vec<Ancestor>, Refused> {
-        let id = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
-        let Some(domain) = id.map(|id| id.trust_domain().clone()) else {
-            return Ok(Vec::new());
-        };
-        let owner = self.plane.owner_of(&domain)?;
-        let Some(owner) = owner.filter(|owner| owner.id() != self.tenant.id()) else {
-            return Ok(Vec::new());
-        };
-        let intent = self.plane.store.intent(owner.id(), serial)?;
-        let mut lineage = intent.map(|intent| intent.lineage).unwrap_or_default();
-        for ancestor in &mut lineage {
-            ancestor
-                .via
-                .get_or_insert_with(|| format!("spiffe://{domain}"));
-        }
-        Ok(lineage)
+        Ok(intent.map(|intent| intent.lineage).unwrap_or_default())
     }
 
     /// The challenge that the holder of a key of SSH has answered. It is one of this tenant, of the
