@@ -49,7 +49,7 @@ impl Plane {
     ) -> Result<bool, Refused> {
         let mut are_held = true;
         for name in names {
-            let Some(held) = document(tenant, &held_as(rule, name)) else {
+            let Some(held) = held_by(tenant, rule, name) else {
                 are_held = false;
                 continue;
             };
@@ -81,7 +81,7 @@ impl Plane {
     /// Whether all of the names are held to these very ids, so that nothing is to be stored or told.
     pub(crate) fn holds_names(&self, tenant: &Tenant, rule: &str, names: &[Name]) -> bool {
         let mut held = names.iter().map(|name| {
-            let held = document(tenant, &held_as(rule, name));
+            let held = held_by(tenant, rule, name);
             held.is_some_and(|held| member(&held, "id") == name.id)
         });
         held.all(|is_held| is_held)
@@ -193,7 +193,8 @@ impl Plane {
         name: &str,
     ) -> Result<(), Refused> {
         let keys = matching(tenant, |stored| {
-            let is_named = |which: &str| member(stored, which) == name;
+            // It may be written in large letters or small where it was seen.
+            let is_named = |which: &str| member(stored, which).eq_ignore_ascii_case(name);
             member(stored, "rule") == rule
                 && (is_named("name") || is_named("was") || is_named("is"))
         });
@@ -232,7 +233,8 @@ impl Naming {
         };
         let known = |id: &NameId| read(held.snapshot.names.get(id)?);
         for name in &self.names {
-            if let Some(known) = known(&held_as(&self.rule, name)) {
+            let held_as = [held_as(&self.rule, name), spelt_as(&self.rule, name)];
+            if let Some(known) = held_as.iter().find_map(known) {
                 if member(&known, "id") != name.id {
                     return Ok(None);
                 }
@@ -263,9 +265,8 @@ impl Naming {
                 "rule": self.rule, "fact": name.fact, "name": name.name, "id_fact": name.id_fact,
                 "id": name.id, "since": now.to_string(), "decision": self.decision,
             });
-            holding
-                .changes
-                .push(put(held_as(&self.rule, name), &stored));
+            let [held_as, _] = held_as;
+            holding.changes.push(put(held_as, &stored));
             holding.changes.push(put(called, &stored));
         }
         Ok(Some(holding))
@@ -379,7 +380,18 @@ fn matching(tenant: &Tenant, wanted: impl Fn(&Value) -> bool) -> Vec<Change> {
     })
 }
 
+/// What a name is held to, if it is.
+fn held_by(tenant: &Tenant, rule: &str, name: &Name) -> Option<Value> {
+    let held = document(tenant, &held_as(rule, name));
+    held.or_else(|| document(tenant, &spelt_as(rule, name)))
+}
+
 fn held_as(rule: &str, name: &Name) -> NameId {
+    stored_as(NAME, &[rule, name.fact, &name.as_compared()])
+}
+
+/// As it was held before names were compared as their issuers do.
+fn spelt_as(rule: &str, name: &Name) -> NameId {
     stored_as(NAME, &[rule, name.fact, &name.name])
 }
 
