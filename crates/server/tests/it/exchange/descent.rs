@@ -304,7 +304,8 @@ fn a_credential_of_one_tenant_becomes_one_of_another_under_the_rules_of_that() {
     let guest = claims(&token(&at_two(&outbound_once, &cloud.holder)));
     assert_eq!(guest["sub"], "spiffe://two.test/guests/deploy");
     assert_eq!(guest["iss"], there);
-    assert_eq!(guest["lineage"][0]["anchor"], "one");
+    assert_eq!(guest["lineage"][0]["of"], here);
+    assert_eq!(guest["lineage"][1]["anchor"], "one");
     // Once, by its holder, and what was meant for it.
     let refused = |subject: &str, key: &Key| refusal(&at_two(subject, key)).1;
     assert_eq!(refused(&outbound_once, &cloud.holder), "issue.token_used");
@@ -354,6 +355,7 @@ impl ThereAndBack {
         outward["gives"]["audiences"] = json!([THERE]);
         outward["gives"]["kinds"] = json!(["jwt-svid", "x509-svid"]);
         outward["gives"]["lifetime"] = json!(120);
+        outward["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
         cloud.rule("deploy", &outward);
         for (tenant, other) in [("one", "two"), ("two", "one")] {
             let path = format!("/v1/tenants/{tenant}/anchors/{other}");
@@ -362,25 +364,30 @@ impl ThereAndBack {
             assert_eq!(put.status, 200, "{}", put.body);
         }
         let rule = |from: &str, subject: &str, gives: &str, audience: &str| {
+            let id = format!("spiffe://{from}.test{subject}");
+            let from = match known(&cloud.world, from).get("trust_domain") {
+                Some(name) => {
+                    json!({"trust_domain": name, "facts": {"spiffe.path": {"pattern": subject}}})
+                }
+                None => json!({"anchor": from, "facts": {"subject": id}}),
+            };
             json!({
-                "from": {"anchor": from, "facts": {"subject": subject}},
+                "bearer": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
+                "from": from,
                 "gives": {"spiffe_id": gives, "audiences": [audience], "lifetime": 3600,
                           "outlives": true, "kinds": ["jwt-svid", "x509-svid"]},
                 "owner": "a test", "reason": "a test",
             })
         };
-        let guests = rule("one", "spiffe://one.test/ci/74/deploy", "spiffe://two.test/guest", HERE);
+        let guests = rule("one", "/ci/74/deploy", "spiffe://two.test/guest", HERE);
         cloud.rule_of("two", "guests", &guests);
-        let back = rule("two", "spiffe://two.test/guest", "spiffe://one.test/back", CLOUD);
+        let back = rule("two", "/guest", "spiffe://one.test/back", CLOUD);
         cloud.rule_of("one", "back", &back);
         Self { cloud }
     }
 
     fn ask(&self, tenant: &str, form: &str) -> Answer {
-        let htu = json!(format!("https://avouch.test/t/{tenant}/token"));
-        let proof = self.cloud.proof().claim("htu", htu);
-        let proof = proof.sign_nameless(&self.cloud.holder);
-        self.cloud.send_to(tenant, form, &[("dpop", &proof)])
+        self.cloud.send_to(tenant, form, &[])
     }
 
     /// What the first tenant gives the workflow.
@@ -472,7 +479,7 @@ fn nor_around_the_end_of_what_it_began_with() {
         let (guest, other) = (world.second(), world.second());
         let back = token(&world.back(&other));
         assert_eq!(decide(&back)["verdict"], "accept");
-        let ended = json!({"issuer": super::GITHUB,
+        let ended = json!({"issuer": super::GITHUB, "reason": "a test",
             "subject": "repo:octo-org@65/octo-repo@74:environment:prod"});
         let put = world.cloud.manage("POST", "/v1/tenants/one/ended", &ended);
         assert!(put.status < 300, "{}", put.body);
