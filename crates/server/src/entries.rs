@@ -72,9 +72,6 @@ pub enum Existing {
     Replace,
 }
 
-/// How often entries are looked at anew because something else has changed meanwhile.
-const MOST_ATTEMPTS: usize = 8;
-
 impl Plane {
     /// Stores entries: those that are in order, with one commit. An entry of the same name is
     /// replaced.
@@ -106,43 +103,54 @@ impl Plane {
             existing == Existing::Refuse && drafts.iter().any(|draft| draft.id.is_some());
         // What there is room for is counted, so nothing else may change meanwhile.
         let may_meet = may_meet || self.room(tenant, Bounded::Entries)?.is_some();
-        let mut conflict = None;
-        for _ in 0..MOST_ATTEMPTS {
-            let at = tenant.read(|snapshot| snapshot.sequence);
+        let worked_out = || {
             let answers = self.check_all(tenant, &drafts, existing)?;
             let accepted = answers.iter().flatten().cloned();
-            let changes: Vec<Change> = accepted
-                .map(|entry| Change::Put(Object::Entry(entry)))
-                .collect();
+            let put = accepted.map(|entry| Change::Put(Object::Entry(entry)));
+            let changes: Vec<Change> = put.collect();
+            Ok((answers, changes))
+        };
+        if !may_meet {
+            let (answers, changes) = worked_out()?;
             if changes.is_empty() {
                 return Ok(answers);
             }
             // Someone may have set a bound just now.
-            let is_free = !may_meet && self.bounds_of(tenant, &changes).is_empty();
-            let stored = match is_free {
-                true => self.apply(tenant, &changes),
-                false => self.apply_at(tenant, at, &changes),
-            };
-            match stored {
-                Ok(_) => return Ok(answers),
-                // Each has its own answer, also where none is stored.
-                Err(refused) if dry_run::has_ended_well(&refused) => return Ok(answers),
-                Err(Refused::Reason(reason)) if is_free => return Err(Refused::Reason(reason)),
-                Err(Refused::Reason(reason)) => {
-                    // Others have taken the room meanwhile, perhaps on another server: now it is seen how
-                    // much, and each element is told for itself.
-                    if matches!(*reason, Reason::IssueQuota { .. }) {
-                        self.follow_store()?;
-                    }
-                    conflict = Some(reason);
-                }
-                Err(fault) => return Err(fault),
+            if self.bounds_of(tenant, &changes).is_empty() {
+                return match self.apply(tenant, &changes) {
+                    // Each has its own answer, also where none is stored.
+                    Err(refused) if !dry_run::has_ended_well(&refused) => Err(refused),
+                    Ok(_) | Err(_) => Ok(answers),
+                };
             }
         }
-        Err(conflict.map_or_else(
-            || crate::Fault::Bug("nothing was tried".to_owned()).into(),
-            Refused::Reason,
-        ))
+        self.settle_entries(tenant, worked_out)
+    }
+
+    /// Stores entries that may meet others. Those who store something on this server have their turns, so only
+    /// another one can be faster.
+    fn settle_entries(
+        &self,
+        tenant: &Arc<Tenant>,
+        mut worked_out: impl FnMut() -> Result<(Answers<Entry>, Vec<Change>), Refused>,
+    ) -> Result<Answers<Entry>, Refused> {
+        let mut told = None;
+        let settled = self.settle(tenant, || {
+            let (answers, changes) = worked_out()?;
+            told = Some(answers.clone());
+            Ok((answers, changes))
+        });
+        match settled {
+            // Each has its own answer, also where none is stored.
+            Err(refused) if dry_run::has_ended_well(&refused) => told.ok_or(refused),
+            // Others have taken the room meanwhile, on another server: now it is seen how much, and each element
+            // is told for itself.
+            Err(refused) if refused.is_quota() => {
+                self.follow_store()?;
+                self.settle(tenant, worked_out)
+            }
+            settled => settled,
+        }
     }
 
     fn check_all(

@@ -184,6 +184,11 @@ impl Refused {
         matches!(self, Self::Reason(reason) if matches!(**reason, Reason::IssueConflict { .. }))
     }
 
+    /// Whether there is no room for more.
+    pub(crate) fn is_quota(&self) -> bool {
+        matches!(self, Self::Reason(reason) if matches!(**reason, Reason::IssueQuota { .. }))
+    }
+
     /// Whether nothing was fetched because the tenant has fetched enough for now.
     pub(crate) fn is_budget_of_fetches(&self) -> bool {
         matches!(self, Self::Reason(reason) if matches!(**reason, Reason::FetchBudget { .. }))
