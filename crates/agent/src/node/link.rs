@@ -29,6 +29,7 @@ use tower::service_fn;
 use zeroize::Zeroizing;
 
 use super::evidence::{Attesting, EvidenceFault, Preparation};
+use super::holdings::Holdings;
 use super::key::{KeyFault, MemberKey, NodeKey};
 use super::membership::Membership;
 use super::tls::{self, ServerVerifier};
@@ -154,6 +155,8 @@ pub(super) struct Link {
     member: RwLock<Arc<Membership>>,
     /// The connection as the present member; another one after each renewal.
     channel: watch::Sender<Channel>,
+    /// One renews at a time, so that the server knows the node as what it is.
+    renewing: tokio::sync::Mutex<()>,
 }
 
 impl Link {
@@ -188,6 +191,7 @@ impl Link {
             verifier,
             member: RwLock::new(Arc::new(member)),
             channel: watch::Sender::new(channel),
+            renewing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -268,18 +272,8 @@ pub(super) async fn keep(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let is_refused = shared.is_refused() && shared.link.may_attest();
-        if !is_refused && now() < shared.link.member().validity.renew_at {
-            pause = TICK;
-            continue;
-        }
-        match shared.link.renew(is_refused).await {
-            Ok(()) => {
-                if is_refused {
-                    shared.note_back();
-                }
-                (told, pause) = (None, TICK);
-            }
+        match renew_if_due(&shared).await {
+            Ok(()) => (told, pause) = (None, TICK),
             Err(error) => {
                 let kind = std::mem::discriminant(&error);
                 if told != Some(kind) {
@@ -294,6 +288,33 @@ pub(super) async fn keep(shared: Weak<Shared>) {
             }
         }
     }
+}
+
+/// Renews the node's own SVID if half of its life is over, if what signed it is not to be trusted any
+/// more, or if the server has forgotten the node and it can show who it is.
+pub(super) async fn renew_if_due(shared: &Shared) -> Result<(), LinkFault> {
+    let _renewing = shared.link.renewing.lock().await;
+    let is_refused = shared.is_refused() && shared.link.may_attest();
+    let member = shared.link.member();
+    let is_due = member.validity.renew_at <= now() || is_distrusted(&member, &shared.holdings());
+    if !is_refused && !is_due {
+        return Ok(());
+    }
+    shared.link.renew(is_refused).await?;
+    if is_refused {
+        shared.note_back();
+    }
+    Ok(())
+}
+
+/// Whether the tenant of the node says that nothing is to be left of what signed its SVID. Of what is
+/// above that one it does not count: a successor may be below it, too.
+fn is_distrusted(member: &Membership, holdings: &Holdings) -> bool {
+    let published = holdings.published(member.id.trust_domain());
+    let authority = member.authority.as_deref();
+    published
+        .zip(authority)
+        .is_some_and(|((tenant, _), authority)| holdings.distrusts(tenant, authority))
 }
 
 /// The answer, or a status when there is none in time.

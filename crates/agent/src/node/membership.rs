@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use avouch_core::credential::x509::Certificate;
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, hex};
 use avouch_core::time::Time;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ pub(super) struct Membership {
     pub(super) certificates: Vec<Vec<u8>>,
     pub(super) server_bundle: String,
     pub(super) validity: Validity,
+    /// The authority that signed it, as it is named where it is distrusted.
+    pub(super) authority: Option<String>,
 }
 
 impl Membership {
@@ -42,6 +44,7 @@ impl Membership {
         let id = SpiffeId::parse(spiffe_id).ok()?;
         Some(Self {
             validity: Validity::of(&own, now(), own.serial()),
+            authority: own.authority_key_id().map(hex),
             id,
             key,
             certificates,
@@ -112,12 +115,20 @@ impl Membership {
         );
         fs::create_dir_all(folder)?;
         let (path, new) = (folder.join(FILE), folder.join("node.json.new"));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
+        let written = write_whole(&new, text.as_bytes()).and_then(|()| fs::rename(&new, &path));
+        if written.is_err() {
+            // What stands there in part is of use to nobody.
+            drop(fs::remove_file(&new));
+        }
+        written?;
         File::open(folder)?.sync_all()
     }
+}
+
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }

@@ -19,6 +19,7 @@ mod limbo;
 mod manage;
 mod mistakes;
 mod mutual_tls;
+mod node_identity;
 mod nodes;
 mod ocsp;
 mod outside;
