@@ -1,5 +1,11 @@
 //! What a node shows of itself: renewed when it must be, and not lost when it cannot be kept.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use avouch_core::credential::x509::Certificate;
+use base64ct::{Base64, Encoding};
 use serde_json::Value;
 
 use crate::plane::Plane;
@@ -56,4 +62,44 @@ fn a_node_renews_its_own_identity_at_once_when_its_authority_is_tainted_and_outl
     assert_eq!(made.code, 0, "{}", made.err);
     wait(|| svids(&agent.fetch(&plane)).to_string().contains("/later"));
     assert!(!log().contains("refuses this node"), "{}", log());
+}
+
+#[test]
+fn a_node_goes_on_with_its_renewed_identity_while_its_folder_cannot_be_written() {
+    let plane = Plane::start("unwritten-node", &["--x509-ttl", "8"]);
+    let agent = agent(&plane, "full");
+    let folder = plane.folder.path().join("full-data");
+    let file = folder.join("node.json");
+    let log = || fs::read_to_string(plane.folder.path().join("full.log")).unwrap();
+    let kept = || fs::read_to_string(&file).ok();
+    let first = kept();
+    // A folder that stands where the new file would be written stops every user, the first one too.
+    let in_the_way = folder.join("node.json.new");
+    fs::create_dir(&in_the_way).unwrap();
+    wait(|| log().contains("could not write its own identity"));
+    // Well after the identity in the file has ended.
+    let (start, ended) = (svids(&agent.fetch(&plane)), |text: &str| {
+        let text: Value = serde_json::from_str(text).unwrap();
+        let der = Base64::decode_vec(text["certificates"][0].as_str().unwrap()).unwrap();
+        let since = now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let ended = Certificate::parse(&der).unwrap().not_after().unix() + 2;
+        ended < i64::try_from(since).unwrap()
+    });
+    wait(|| ended(first.as_deref().unwrap()));
+    wait(|| svids(&agent.fetch(&plane)) != start);
+    assert!(!log().contains("has ended"), "{}", log());
+    assert_eq!(kept(), first);
+    fs::remove_dir(&in_the_way).unwrap();
+    wait(|| kept() != first);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert!(!in_the_way.exists());
+    drop(agent);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the identity ends by the clock of the machine"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
