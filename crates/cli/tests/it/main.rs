@@ -39,4 +39,5 @@ mod traces;
 mod up;
 mod upstream;
 mod verdicts;
+mod watching;
 mod workflow;
