@@ -138,6 +138,7 @@ fn as_workload(remote: &Remote) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault
 
 fn own_svid(remote: &Remote) -> Result<X509svid, Fault> {
     let socket = std::env::var("SPIFFE_ENDPOINT_SOCKET").ok();
+    let socket = socket.filter(|socket| !socket.is_empty());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
