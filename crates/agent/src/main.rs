@@ -18,7 +18,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let given = without_empty_variables(Arguments::command()).get_matches();
-    let Arguments { agent } = Arguments::from_arg_matches(&given).unwrap_or_else(|fault| fault.exit());
+    let Arguments { agent } =
+        Arguments::from_arg_matches(&given).unwrap_or_else(|fault| fault.exit());
     logging::start(agent.log);
     // Nobody may read it any more; the agent has its identity by then, and serves all the same.
     let mut written = Ok(());

@@ -65,7 +65,7 @@ impl Client {
     ) -> Result<Self, Fault> {
         let server = remote.address();
         let is_secure = check_server(&server)?;
-        let shows_certificate = remote.as_workload || remote.cert.is_some();
+        let shows_certificate = remote.as_workload.is_some() || remote.cert.is_some();
         if shows_certificate && !is_secure {
             return Err(Fault::Usage(format!(
                 "--server {server}: a certificate is shown over TLS only; name the server with https"

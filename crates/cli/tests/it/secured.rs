@@ -169,6 +169,61 @@ fn an_administrator_is_known_by_the_workload_api_alone() {
 }
 
 #[test]
+fn of_several_identities_the_one_of_the_trust_domain_that_the_server_is_called_by_is_shown() {
+    let plane = Plane::start("secured_several", &["--spiffe-listen", "127.0.0.1:0"]);
+    let mut lines = plane.greeting.lines();
+    let address = lines.find_map(|line| line.trim().strip_prefix("SPIFFE"));
+    let (_, port) = address.unwrap().trim().rsplit_once(':').unwrap();
+    let address = format!("https://localhost:{port}");
+    let socket = format!("unix://{}", plane.socket().display());
+    let id = "spiffe://localhost/administrator";
+    let uid = format!("unix:uid:{}", nix::unistd::getuid());
+    for command in [
+        &["tenant", "create", "shop", "--trust-domain", "localhost"][..],
+        &[
+            "entry",
+            "create",
+            "--tenant",
+            "shop",
+            "--id",
+            "me",
+            "--spiffe-id",
+            id,
+            "--selector",
+            &uid,
+        ],
+        &[
+            "admin",
+            "put",
+            "me",
+            "--tenant",
+            "shop",
+            "--role",
+            "auditor",
+            "--subject",
+            id,
+        ],
+    ] {
+        let ran = plane.run(command);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let list = |option: &str| {
+        let command = ["tenant", "list", option, "--server", &address];
+        let mut command = plane.folder.command(&command);
+        Ran::of(
+            command
+                .env("SPIFFE_ENDPOINT_SOCKET", &socket)
+                .output()
+                .unwrap(),
+        )
+    };
+    crate::serving_on::wait(|| list("--as-workload").out.contains("shop"));
+    assert!(list(&format!("--as-workload={id}")).out.contains("shop"));
+    let other = list("--as-workload=spiffe://demo.avouch.test/nobody");
+    assert!(other.err.contains("/nobody"), "{}{}", other.out, other.err);
+}
+
+#[test]
 fn what_administrators_show_does_not_cross_the_network_unprotected_by_chance() {
     let folder = Folder::new("secured_plain");
     let ran = folder.run(&["server", "run", "--listen", "0.0.0.0:0"]);
