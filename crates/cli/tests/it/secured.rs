@@ -13,7 +13,8 @@ use avouch_testkit::name::GeneralName;
 use avouch_testkit::world::{Authority, pem};
 
 use crate::plane::Plane;
-use crate::run::Folder;
+use crate::run::{Folder, Ran};
+use crate::serving_on::wait;
 
 const VALID: (&str, &str) = ("2020-01-01T00:00:00Z", "2049-01-01T00:00:00Z");
 
@@ -217,7 +218,7 @@ fn of_several_identities_the_one_of_the_trust_domain_that_the_server_is_called_b
                 .unwrap(),
         )
     };
-    crate::serving_on::wait(|| list("--as-workload").out.contains("shop"));
+    wait(|| list("--as-workload").out.contains("shop"));
     assert!(list(&format!("--as-workload={id}")).out.contains("shop"));
     let other = list("--as-workload=spiffe://demo.avouch.test/nobody");
     assert!(other.err.contains("/nobody"), "{}{}", other.out, other.err);
