@@ -251,7 +251,7 @@ fn selectors_of(entry: &Value) -> impl Iterator<Item = &str> {
 
 /// Says of which selectors no agent of this version ever hears, the same once. The server takes them:
 /// an agent of a later one may. What has not the form of a selector it refuses itself.
-fn note_unheard_of<'a>(selectors: impl Iterator<Item = &'a str>) {
+pub(super) fn note_unheard_of<'a>(selectors: impl Iterator<Item = &'a str>) {
     let all: BTreeSet<&str> = selectors.filter(|one| one.contains(':')).collect();
     for error in all.into_iter().filter_map(|one| Selector::parse(one).err()) {
         output::note(&format!("no workload will have it: {error}"));
