@@ -212,7 +212,15 @@ pub(super) fn why_not_believed(error: &ureq::Error) -> Option<String> {
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "no authority that is trusted here has signed its certificate".to_owned()
         }
-        CertificateError::Other(other) => format!("its certificate is none of a server ({other})"),
+        CertificateError::Other(other) => match other.to_string() {
+            // Also a bare self-signed one, as OpenSSL makes it unless it is told otherwise.
+            ca if ca.contains("CaUsedAsEndEntity") => {
+                "its certificate is one of an authority (CA:TRUE), which is believed of no server: start it with one \
+                 that is not (OpenSSL: -addext basicConstraints=critical,CA:FALSE)"
+                    .to_owned()
+            }
+            other => format!("its certificate is none of a server ({other})"),
+        },
         other => other.to_string(),
     })
 }

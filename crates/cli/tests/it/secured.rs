@@ -26,6 +26,15 @@ pub(crate) fn root() -> Authority {
 
 /// Writes a certificate for a name, its key, and the root above it.
 pub(crate) fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
+    write_with(folder, root, dns, |forge| forge)
+}
+
+fn write_with(
+    folder: &Path,
+    root: &Authority,
+    dns: &str,
+    changed: impl FnOnce(CertificateForge) -> CertificateForge,
+) -> [String; 3] {
     let key = Key::ed25519(dns);
     let forge = CertificateForge::bare(dns, &key)
         .valid(VALID.0, VALID.1)
@@ -40,7 +49,7 @@ pub(crate) fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
         asn1::octet_string(&asn1::octet_string(key.private())),
     ]);
     let texts = [
-        ("tls.pem", pem("CERTIFICATE", &root.issue(forge))),
+        ("tls.pem", pem("CERTIFICATE", &root.issue(changed(forge)))),
         ("tls.key", pem("PRIVATE KEY", &pkcs8)),
         ("ca.pem", pem("CERTIFICATE", &root.certificate)),
     ];
@@ -129,6 +138,22 @@ fn a_server_with_a_certificate_speaks_https_and_follows_its_files() {
         assert!(since.elapsed() < Duration::from_secs(20), "it never came");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn a_server_that_shows_the_certificate_of_an_authority_is_refused_as_that() {
+    let files = tempfile::tempdir().unwrap();
+    let of_an_authority =
+        |forge: CertificateForge| forge.with(extension::basic_constraints(true, None));
+    let [certificate, key, ca] = write_with(files.path(), &root(), "localhost", of_an_authority);
+    let shown = ["--tls-cert", &certificate, "--tls-key", &key];
+    let plane = Plane::start("secured_ca", &shown);
+    let at = format!("https://localhost:{}", port(&plane.http()));
+    let command = ["tenant", "list", "--server", &at, "--ca", &ca];
+    let refused = plane.folder.run(&command);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("CA:TRUE"), "{}", refused.err);
+    assert!(refused.err.contains("CA:FALSE"), "{}", refused.err);
 }
 
 #[test]

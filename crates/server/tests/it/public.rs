@@ -317,6 +317,17 @@ fn a_verdict_is_described_with_every_member_that_it_may_have() {
 }
 
 #[test]
+fn the_answer_for_many_entries_is_described_beside_that_for_one() {
+    let described = World::new().get("/openapi.json").json();
+    let responses = &described["paths"]["/v1/tenants/{tenant}/entries"]["post"]["responses"];
+    let schema = |status: &str| responses[status]["content"]["application/json"]["schema"].clone();
+    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    assert_eq!(schema("201"), reference("Entry"));
+    let one_of = json!({ "anyOf": [reference("Answers"), reference("DryRun")] });
+    assert_eq!(schema("200"), one_of);
+}
+
+#[test]
 fn refusals_are_described_by_the_type_that_they_have() {
     let world = World::new();
     let described = world.get("/openapi.json").json();
