@@ -42,12 +42,15 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     let bounds = call.plane().workloads_of(tenant);
     let found = why_not(tenant, &workload, &bounds, call.plane().now());
     let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
-    Ok(Answer::json(&said(json!({
+    let mut answer = json!({
         "matching": list(&found.matching),
         "depends_on_node": list(&found.depending),
         "nearly": list(&found.near),
-        "node_unknown": is_unknown.then_some(true),
-    }))))
+    });
+    if let (true, Some(members)) = (is_unknown, answer.as_object_mut()) {
+        members.insert("node_unknown".to_owned(), true.into());
+    }
+    Ok(Answer::json(&answer))
 }
 
 fn to_json(nearly: &Nearly) -> Value {
