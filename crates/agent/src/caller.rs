@@ -137,7 +137,10 @@ pub(crate) fn denied(attested: &Attested, method: &str, why: &NotIssued) -> Stat
     let selectors = joined(attested.selectors());
     let absent = joined(attested.absent());
     let process = attested.process();
-    let is_fault_of_ours = matches!(why, NotIssued::Unavailable { .. });
+    let is_fault_of_ours = matches!(
+        why,
+        NotIssued::NotHeard { .. } | NotIssued::Unavailable { .. }
+    );
     if let Some(left_out) = DENIALS.admit(attested.user(), Instant::now()) {
         match is_fault_of_ours {
             false => {
@@ -151,8 +154,16 @@ pub(crate) fn denied(attested: &Attested, method: &str, why: &NotIssued) -> Stat
     match why {
         NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => no_identity(),
         NotIssued::Refused { code, sentence } => refused(code, sentence),
+        NotIssued::NotHeard { why } => not_heard(why),
         NotIssued::Unavailable { .. } => unavailable(),
     }
+}
+
+/// To whoever asks a node that knows nothing yet: what keeps it lies with the node, and says nothing of
+/// anyone's entries.
+pub(crate) fn not_heard(why: &str) -> Status {
+    let why: String = why.chars().take(MOST_REPEATED).collect();
+    Status::unavailable(format!("no identity can be issued now: {why}"))
 }
 
 /// To whoever asks for what cannot be, and may know why: it is about nothing but the request.

@@ -24,7 +24,8 @@ use tonic::{Request, Response, Status};
 
 use crate::attest::Attested;
 use crate::caller::{
-    Caller, Callers, caller, denied, in_time, joined, no_identity, refused, repeated, unavailable,
+    Caller, Callers, caller, denied, in_time, joined, no_identity, not_heard, refused, repeated,
+    unavailable,
 };
 use crate::identities::{Entitled, Entitlement, Hint, Identities, JwtSvid, NotIssued, X509Svid};
 use crate::message::{LONGEST, fitting};
@@ -288,6 +289,7 @@ impl Delegate {
         match why {
             NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => no_identity(),
             NotIssued::Refused { code, sentence } => refused(code, sentence),
+            NotIssued::NotHeard { why } => not_heard(why),
             NotIssued::Unavailable { .. } => unavailable(),
         }
     }
@@ -383,7 +385,9 @@ impl<M: PartialEq + Default + Clone + Send + Sync + 'static> Relay<M> {
                 let status = self.delegate.in_vain(workload, self.method, why);
                 match why {
                     NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => Ok(M::default()),
-                    NotIssued::Refused { .. } | NotIssued::Unavailable { .. } => Err(status),
+                    NotIssued::NotHeard { .. }
+                    | NotIssued::Refused { .. }
+                    | NotIssued::Unavailable { .. } => Err(status),
                 }
             }
             (Err(why), None) => Err(denied(&self.delegate.attested, self.method, why)),

@@ -457,6 +457,11 @@ pub enum NotIssued {
         /// What is at fault, which may be told to who asked.
         sentence: String,
     },
+    /// Nobody knows yet what it is entitled to: the node has not heard of its server since it began.
+    NotHeard {
+        /// Why not, which is about the node and no secret.
+        why: String,
+    },
     /// It is entitled to one that cannot be made now; asking again later may help.
     Unavailable {
         /// What failed, without secrets.
@@ -482,7 +487,9 @@ impl fmt::Display for NotIssued {
             Self::Refused { code, sentence } => {
                 write!(f, "what is asked for is at fault: {code}: {sentence}")
             }
-            Self::Unavailable { why } => write!(f, "no identity can be made now: {why}"),
+            Self::NotHeard { why } | Self::Unavailable { why } => {
+                write!(f, "no identity can be made now: {why}")
+            }
         }
     }
 }

@@ -114,6 +114,16 @@ impl Members {
         }
     }
 
+    /// Leaves out which of these members are `null`, as documents have them that a program has written.
+    /// To be named here is what lets nothing more in by being absent: elsewhere `null` is refused, since
+    /// nobody knows whether its author meant all or has forgotten to say what.
+    #[must_use]
+    pub fn without_nulls(mut self, names: &[&str]) -> Self {
+        self.left
+            .retain(|name, value| !(value.is_null() && names.contains(&name.as_str())));
+        self
+    }
+
     /// Where a member stands in the document.
     pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() {

@@ -45,6 +45,10 @@ pub struct Unreadable {
 
 impl<'a> Asked<'a> {
     /// Reads one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, with its `id` as far as that could be.
     pub fn read(json: &'a str) -> Result<Self, Box<Unreadable>> {
         let unreadable = |reason| Box::new(Unreadable { id: None, reason });
         // Said here, because a general reader would quote what it found, and it may be a secret.
@@ -65,7 +69,8 @@ impl<'a> Asked<'a> {
     }
 
     fn take_apart(members: Map<String, Value>, trust: Option<&'a str>) -> Result<Self, Reason> {
-        let mut members = Members::of(Document::Question, "", Value::Object(members))?;
+        let members = Members::of(Document::Question, "", Value::Object(members))?;
+        let mut members = members.without_nulls(MAY_BE_NULL);
         // It was set aside as text; taken here so that a refusal lists it among what is known.
         members.take("trust");
         let id = members.text("id")?;
@@ -157,6 +162,26 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// The members of a question that may be `null`. Not those that say what is expected or bounded: without
+/// them more would be accepted than an asker meant whose variable was empty.
+const MAY_BE_NULL: &[&str] = &["at", "id", "profile"];
+
+/// The members of a credential that may be `null`: of the kinds, since one of them must be there, and of
+/// what is shown beside, without which nothing more is believed.
+const MAY_BE_NULL_OF_CREDENTIALS: &[&str] = &[
+    "api_key",
+    "dpop",
+    "issuer",
+    "jwt",
+    "openpgp",
+    "opaque",
+    "saml",
+    "ssh",
+    "trust_chain",
+    "wit",
+    "x509",
+];
+
 const PROFILES: &[(&str, Profile)] = &[
     ("private", Profile::Private),
     ("rfc5280", Profile::Rfc5280),
@@ -203,7 +228,11 @@ pub fn expected_name(host: &str) -> ExpectedName {
 }
 
 /// A SPIFFE ID, or a trust domain: its bare name or the ID of the domain itself, which no workload
-/// has. Says what is wrong with anything else.
+/// has.
+///
+/// # Errors
+///
+/// What is wrong with anything else, for the detail of a refusal.
 pub fn expected_spiffe(text: &str) -> Result<ExpectedName, &'static str> {
     let read = if text.contains("://") {
         SpiffeId::parse(text).map(|id| match id.path() {
@@ -326,7 +355,8 @@ struct Presented {
     dpop: Option<ShownProof>,
 }
 
-fn read_credential(mut members: Members) -> Result<Presented, Reason> {
+fn read_credential(members: Members) -> Result<Presented, Reason> {
+    let mut members = members.without_nulls(MAY_BE_NULL_OF_CREDENTIALS);
     let mut found = Vec::new();
     if let Some(mut x509) = members.members("x509")? {
         let chain = x509
@@ -344,7 +374,8 @@ fn read_credential(mut members: Members) -> Result<Presented, Reason> {
     if let Some(token) = members.text("jwt")? {
         found.push(Credential::Jwt(token));
     }
-    if let Some(mut wit) = members.members("wit")? {
+    if let Some(wit) = members.members("wit")? {
+        let mut wit = wit.without_nulls(&["proof"]);
         let token = wit.required_text("token")?;
         let proof = wit.text("proof")?;
         wit.finish()?;
@@ -409,9 +440,10 @@ fn read_proof(mut members: Members) -> Result<ShownProof, Reason> {
 
 /// A key or a certificate of SSH, and the proof that whoever shows it holds the key.
 fn ssh(members: &mut Members) -> Result<(Option<Credential>, Option<ExpectedName>), Reason> {
-    let Some(mut ssh) = members.members("ssh")? else {
+    let Some(ssh) = members.members("ssh")? else {
         return Ok((None, None));
     };
+    let mut ssh = ssh.without_nulls(&["proof"]);
     // The name alone is certified, whatever the port.
     let host = ssh.text("host")?;
     let host = host.map(|host| expected_name(without_port(&host)));
@@ -547,6 +579,50 @@ mod tests {
         let many = hostile(MOST_VALUES_OF_STRANGERS);
         let json = format!("{{\"credential\":{{\"jwt\":\"x\"}},\"trust\":{{\"anchors\":{many}}}}}");
         assert!(Asked::read(&json).is_ok());
+    }
+
+    #[test]
+    fn what_an_asker_need_not_say_may_be_null() {
+        let json = r#"{"id": null, "at": null, "profile": null,
+                       "credential": {"jwt": "x", "x509": null, "trust_chain": null, "dpop": null}}"#;
+        let asked = Asked::read(json).unwrap();
+        assert_eq!((asked.id(), asked.at), (None, None));
+        assert_eq!(asked.profile, Profile::WebPki);
+        let nothing = Asked::read(r#"{"credential": {"jwt": null, "x509": null}}"#);
+        assert_eq!(
+            nothing.unwrap_err().reason,
+            Document::Question.refuse("`credential` is empty")
+        );
+    }
+
+    /// Its variable was empty, and anything would be accepted.
+    #[test]
+    fn what_is_expected_is_never_null() {
+        for members in [
+            r#""expect": null"#,
+            r#""expect": {"dns": null}"#,
+            r#""audience": null"#,
+            r#""nonce": null"#,
+            r#""recipient": null"#,
+            r#""in_response_to": null"#,
+            r#""require_revocation": null"#,
+            r#""policies": null"#,
+            r#""purpose": null"#,
+            r#""limits": null"#,
+            r#""limits": {"max_path_length": null}"#,
+        ] {
+            let json = format!(r#"{{{members}, "credential": {{"jwt": "x"}}}}"#);
+            assert!(Asked::read(&json).is_err(), "{members}");
+        }
+        for credential in [
+            r#"{"ssh": {"key": "x", "host": null}}"#,
+            r#"{"wit": {"token": null}}"#,
+            r#"{"x509": {"chain": null}}"#,
+            "null",
+        ] {
+            let json = format!(r#"{{"credential": {credential}}}"#);
+            assert!(Asked::read(&json).is_err(), "{credential}");
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ use serde_json::{Map, Number, Value};
 pub struct NotAValue(pub String);
 
 /// Reads a file of JSON, or of YAML if it does not begin as an object or a list of JSON does.
+///
+/// # Errors
+///
+/// Where it is none, and what stands there.
 pub fn read_value(text: &str) -> Result<Value, NotAValue> {
     if text.trim_start().starts_with(['{', '[']) {
         let read = serde_json::from_str(text).map(|Strict(value)| value);

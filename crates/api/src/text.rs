@@ -50,7 +50,11 @@ impl<'a> PemBlock<'a> {
         }
     }
 
-    /// Its bytes; `input.pem_malformed` where they are not base64.
+    /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `input.pem_malformed` where they are not base64.
     pub fn decode(&self) -> Result<Vec<u8>, Reason> {
         base64(self.body).ok_or_else(|| Reason::PemMalformed {
             detail: format!(
@@ -83,6 +87,10 @@ pub fn looks_like_pem(text: &str) -> bool {
 /// The blocks of a PEM text, in order; what stands between them is skipped (RFC 7468 5.2).
 ///
 /// A private key among them refuses the whole text before anything is decoded.
+///
+/// # Errors
+///
+/// `input.pem_malformed`, `input.private_key_given`.
 pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
     let mut blocks = Vec::new();
     let mut rest = text;
@@ -131,11 +139,18 @@ pub fn pem_blocks(text: &str) -> Result<Vec<PemBlock<'_>>, Reason> {
 pub fn pem_signing_request(text: &str) -> Result<Vec<u8>, Reason> {
     let blocks = pem_blocks(text)?;
     let labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
-    match blocks.iter().find(|block| labels.contains(&block.label)) {
-        Some(block) => block.decode(),
-        None => Err(Reason::IssueRequest {
-            detail: "there is no PEM block `CERTIFICATE REQUEST`".to_owned(),
-        }),
+    let refuse = |detail: &str| {
+        let detail = detail.to_owned();
+        Err(Reason::IssueRequest { detail })
+    };
+    let mut requests = blocks.iter().filter(|block| labels.contains(&block.label));
+    match (requests.next(), requests.next()) {
+        (Some(block), None) => block.decode(),
+        (None, _) => refuse("there is no PEM block `CERTIFICATE REQUEST`"),
+        // Whoever sent both would not know for which key the certificate is.
+        (Some(_), Some(_)) => refuse(
+            "there are several PEM blocks `CERTIFICATE REQUEST`, and one certificate is issued at a time",
+        ),
     }
 }
 
@@ -230,6 +245,24 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= 64), "{text}");
         let blocks = pem_blocks(&text).unwrap();
         assert_eq!(blocks[0].decode().unwrap(), der);
+    }
+
+    #[test]
+    fn of_several_signing_requests_none_is_taken() {
+        let (one, other) = (
+            to_pem("CERTIFICATE REQUEST", &[1]),
+            to_pem("NEW CERTIFICATE REQUEST", &[2]),
+        );
+        assert_eq!(pem_signing_request(&one), Ok(vec![1]));
+        assert_eq!(pem_signing_request(&other), Ok(vec![2]));
+        for text in [
+            format!("{one}{one}"),
+            format!("{one}{other}"),
+            String::new(),
+        ] {
+            let refused = pem_signing_request(&text).unwrap_err();
+            assert_eq!(refused.code(), "issue.request_malformed");
+        }
     }
 
     #[test]

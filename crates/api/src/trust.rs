@@ -1,18 +1,16 @@
 //! Trust documents: what a tenant trusts, as it stands in a file.
 
 mod beside;
+mod common;
 
 use std::sync::Arc;
 
-use avouch_core::anchor::{
-    Anchor, AnchorKind, Constraints, KeyOrigin, PublicStore, StatusUse, Stewardship, StoreLabel,
-};
+use avouch_core::anchor::{Anchor, AnchorKind, Stewardship};
 use avouch_core::credential::api_key::ApiKeyAnchor;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::status_list::StatusList;
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::ended::{Ending, Endings, Mark};
-use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use avouch_core::model::ssh::SshAnchor;
@@ -22,10 +20,11 @@ use avouch_core::view::{Unusable, View};
 use serde_json::{Map, Value};
 
 use crate::members::{Document, MOST_VALUES, Members};
-use crate::question::{PURPOSES, certificates};
+use crate::question::certificates;
 use crate::strict::{NotAValue, Room, Strict, read_value};
 use crate::text::{self, PemBlock};
 use beside::{ending, introspected, read_service, status_list};
+use common::{Common, MAY_BE_NULL};
 
 /// What a tenant trusts, read from one text.
 ///
@@ -58,6 +57,10 @@ impl TrustDocument {
     /// Reads a trust document in JSON or YAML, the metadata of an identity provider of SAML, or a
     /// store of certificates in PEM or DER. `source`
     /// is where it came from, for the reader; `tenant` owns every anchor that names no other.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
     pub fn read(bytes: &[u8], tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let reader = Reader { tenant, source };
         let mut document = match std::str::from_utf8(bytes) {
@@ -72,6 +75,10 @@ impl TrustDocument {
     }
 
     /// Reads a trust document in JSON, as it stands in a question.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
     pub fn read_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let mut document = Reader { tenant, source }.json(text)?;
         document.digest = Digest::of(text.as_bytes());
@@ -80,6 +87,11 @@ impl TrustDocument {
 
     /// As [`TrustDocument::read_json`], where it was sent by someone else: of a bounded number of
     /// values.
+    ///
+    /// # Errors
+    ///
+    /// `input.trust_document_malformed`, and those of what stands in it that refuse it whole.
+    /// `limit.json_members`.
     pub fn read_sent_json(text: &str, tenant: &TenantId, source: &str) -> Result<Self, Reason> {
         let room = Room::of(MOST_VALUES);
         let value = room
@@ -92,6 +104,10 @@ impl TrustDocument {
 
     /// Reads one anchor that was sent alone to be kept, and is called `object` where it is refused. What
     /// is wrong in part is refused whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of the anchor, told of `object`.
     pub fn of_anchor(
         object: &'static str,
         anchor: Value,
@@ -266,6 +282,9 @@ impl Reader<'_> {
         if text.lines().any(|line| line.starts_with("-----BEGIN ")) {
             return self.store(&text::pem_blocks(text)?);
         }
+        if let Some(der) = looks_like_der(text) {
+            return self.der(&der);
+        }
         self.yaml(text)
     }
 
@@ -437,7 +456,8 @@ impl Reader<'_> {
         value: Value,
         document: &mut TrustDocument,
     ) -> Result<(), Reason> {
-        let mut members = Members::of(Document::Trust, path, value)?;
+        let members = Members::of(Document::Trust, path, value)?;
+        let mut members = members.without_nulls(MAY_BE_NULL);
         let common = Common::take(path, &mut members, self.tenant)?;
         let at_most = common.constraints.grants_at_most.to_json();
         let kind = kind_of(path, &members)?;
@@ -614,6 +634,16 @@ fn api_key(path: &str, mut members: Members) -> Result<Read, Reason> {
     })
 }
 
+/// DER in base64 and nothing else, as certificates stand in JSON. A SEQUENCE of more than 127 bytes begins
+/// so (X.690 8.1.3), and no document in YAML is one word of base64.
+fn looks_like_der(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    text.starts_with('M')
+        .then(|| text::base64(text))
+        .flatten()
+        .filter(|der| der.first() == Some(&0x30))
+}
+
 /// A compact token is one word that begins with an object in base64url.
 fn looks_like_token(text: &str) -> bool {
     let text = text.trim();
@@ -621,148 +651,6 @@ fn looks_like_token(text: &str) -> bool {
     text.starts_with("ey")
         && text.bytes().filter(|byte| *byte == b'.').count() == 2
         && text.bytes().all(is_part)
-}
-
-fn status_use(members: &mut Members) -> Result<StatusUse, Reason> {
-    let Some(name) = members.text("status_lists")? else {
-        return Ok(StatusUse::default());
-    };
-    let read = StatusUse::parse(&name);
-    read.ok_or_else(|| members.refuse("status_lists", "must be checked, ignored or required"))
-}
-
-fn key_origin(members: &mut Members) -> Result<Option<KeyOrigin>, Reason> {
-    let Some(name) = members.text("key_origin")? else {
-        return Ok(None);
-    };
-    match KeyOrigin::parse(&name) {
-        Some(origin) => Ok(Some(origin)),
-        None => Err(members.refuse("key_origin", "must be file, memory, pkcs11 or tpm")),
-    }
-}
-
-/// The public store that an anchor is of.
-fn public_store(members: &mut Members) -> Result<Option<PublicStore>, Reason> {
-    let Some(mut store) = members.members("store")? else {
-        return Ok(None);
-    };
-    let label = StoreLabel::parse(&store.required_text("label")?);
-    let label = label.ok_or_else(|| store.refuse("label", "must be web-pki"))?;
-    let source = store.required_text("source")?;
-    let as_of = store.time("as_of")?;
-    let as_of = as_of.ok_or_else(|| store.refuse("as_of", "is missing"))?;
-    store.finish()?;
-    Ok(Some(PublicStore {
-        label,
-        source,
-        as_of: Some(as_of),
-    }))
-}
-
-/// What every anchor has, whatever its kind.
-#[derive(Clone, Debug)]
-struct Common {
-    name: Option<String>,
-    stewardship: Stewardship,
-    constraints: Constraints,
-    tenant: TenantId,
-}
-
-impl Common {
-    fn of_nothing(tenant: &TenantId) -> Self {
-        Self {
-            name: None,
-            stewardship: Stewardship::default(),
-            constraints: Constraints::default(),
-            tenant: tenant.clone(),
-        }
-    }
-
-    fn take(path: &str, members: &mut Members, tenant: &TenantId) -> Result<Self, Reason> {
-        let grants_at_most = match members.take("grants_at_most") {
-            None => GrantsAtMost::default(),
-            Some(value) => GrantsAtMost::read_at(&format!("{path}.grants_at_most"), &value)?,
-        };
-        let tenant = match members.text("tenant")? {
-            None => tenant.clone(),
-            Some(name) => TenantId::parse(&name).ok_or_else(|| {
-                members.refuse(
-                    "tenant",
-                    "must be 1 to 63 lower-case letters, digits and hyphens",
-                )
-            })?,
-        };
-        Ok(Self {
-            name: members.text("name")?,
-            stewardship: Stewardship {
-                owner: members.text("owner")?,
-                reason: members.text("reason")?,
-                added: members.time("added")?,
-                expires: members.time("expires")?,
-                key_origin: key_origin(members)?,
-                public_store: public_store(members)?,
-            },
-            constraints: Constraints {
-                grants_at_most,
-                ..constraints(members.members("constraints")?)?
-            },
-            tenant,
-        })
-    }
-
-    fn anchor(self, name: String, kind: AnchorKind, source: &str) -> Anchor {
-        Anchor {
-            name: self.name.unwrap_or(name),
-            kind,
-            stewardship: self.stewardship,
-            constraints: self.constraints,
-            tenant: self.tenant,
-            source: Some(source.to_owned()),
-        }
-    }
-}
-
-fn constraints(members: Option<Members>) -> Result<Constraints, Reason> {
-    let Some(mut members) = members else {
-        return Ok(Constraints::default());
-    };
-    let trust_domains = members
-        .texts("trust_domains")?
-        .iter()
-        .map(|name| {
-            TrustDomain::parse_named(name)
-                .map_err(|_| members.refuse("trust_domains", "has a name that is no trust domain"))
-        })
-        .collect::<Result<_, _>>()?;
-    let dns = members.texts("dns")?;
-    if dns.iter().any(|name| !is_dns_subtree(name)) {
-        return Err(members.refuse(
-            "dns",
-            "must name domains such as `example.com`, which stands for itself and all below it",
-        ));
-    }
-    let constraints = Constraints {
-        trust_domains,
-        dns,
-        purposes: members.choices("purposes", PURPOSES)?,
-        path_length: members.count("path_length")?,
-        status_lists: status_use(&mut members)?,
-        ..Constraints::default()
-    };
-    members.finish()?;
-    Ok(constraints)
-}
-
-/// Whether a name can be a subtree: labels of letters, digits, `-` and `_`, without a wildcard or
-/// a leading dot, which would mean something else than it seems to.
-fn is_dns_subtree(name: &str) -> bool {
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
 }
 
 #[cfg(test)]

@@ -573,7 +573,7 @@ impl<'a> NeedDocument<'a> {
                 | Need::XmlSignature(_) => None,
                 Need::Introspection { issuer }
                 | Need::Key(AwaitedKey { issuer, .. })
-                | Need::KeySet { issuer }
+                | Need::KeySet { issuer, .. }
                 | Need::StatusList { issuer, .. } => Some(issuer),
             },
             key: match need {

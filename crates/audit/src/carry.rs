@@ -49,6 +49,7 @@ pub fn carried(admission: &Admission, claims: Option<&Map<String, Value>>) -> Ca
         audiences: admission.audiences.clone(),
         usual: Sample::of(admission.preset, &admission.issuer, "x").claims(),
         values: BTreeMap::new(),
+        claims: claims.cloned().unwrap_or_default(),
     };
     carrier.left.extend(admission.asks.narrowed.iter().cloned());
     let (bare, said): (Vec<_>, Vec<_>) =
@@ -84,6 +85,8 @@ struct Carrier {
     usual: Map<String, Value>,
     /// Whether each claim is asked to be a flag or a number.
     values: BTreeMap<String, bool>,
+    /// The claims of a token that should be admitted, if there are any.
+    claims: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -379,19 +382,38 @@ impl Carrier {
         }
         self.is_whole &= !(exact.is_empty() && patterns.is_empty());
         self.left.append(&mut others);
-        let is_one = patterns.len() == 1 && exact.is_empty();
-        match patterns.into_iter().next() {
-            None if exact.is_empty() => {}
-            None => self.require(name, Matcher::AnyOf(exact)),
-            Some(pattern) => {
-                if !is_one {
-                    self.left.push(format!(
-                        "`{name}`: several patterns are several rules; only the first stands here"
-                    ));
-                }
-                self.require(name, Matcher::Pattern(pattern));
-            }
+        let exact = (!exact.is_empty()).then_some(Matcher::AnyOf(exact));
+        let patterns = patterns.into_iter().map(Matcher::Pattern);
+        let several: Vec<Matcher> = patterns.chain(exact).collect();
+        let is_one = several.len() == 1;
+        let Some(chosen) = self.chosen(name, several) else {
+            return;
+        };
+        if !is_one {
+            let stands = printable(&written(&chosen).to_string());
+            self.left.push(format!(
+                "`{name}`: several patterns are several rules; only `{stands}` stands here"
+            ));
         }
+        self.require(name, chosen);
+    }
+
+    /// The one of several that admits the token that should be admitted; the first, where none is given.
+    fn chosen(&self, name: &str, several: Vec<Matcher>) -> Option<Matcher> {
+        let is_it = |claim: &str| match name {
+            SUBJECT => claim == "sub",
+            _ => {
+                let fact = self
+                    .preset
+                    .and_then(|preset| preset.fact_of_claim(&[claim]));
+                fact == Some(name) || name.strip_prefix("claims.") == Some(claim)
+            }
+        };
+        let mut claims = self.claims.iter();
+        let seen = claims.find_map(|(claim, value)| value.as_str().filter(|_| is_it(claim)));
+        let mut matching = several.iter();
+        let at = seen.and_then(|seen| matching.position(|one| one.matches(seen)));
+        several.into_iter().nth(at.unwrap_or(0))
     }
 
     /// Asks for this beside what is asked for already.

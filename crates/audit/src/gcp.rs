@@ -324,7 +324,7 @@ impl Gate for Provider {
                     Step {
                         condition,
                         seen: None,
-                        held: Held::Failed(why.to_string()),
+                        held: Held::of_failure(&why),
                     },
                 ]);
             }
@@ -384,7 +384,7 @@ pub(crate) fn steps_of(
                     Ok(other) => {
                         Held::Failed(format!("it is a {}, not true or false", other.kind()))
                     }
-                    Err(why) => Held::Failed(why.to_string()),
+                    Err(why) => Held::of_failure(&why),
                 },
             }
         })

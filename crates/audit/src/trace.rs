@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::cel::Failure;
+
 /// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -11,6 +13,8 @@ pub enum Held {
     No,
     /// It could not be evaluated, which every one of these systems takes for a no.
     Failed(String),
+    /// It is not evaluated here, so what its system makes of it is not known.
+    NotKnown(String),
     /// It is about something else than the token, and may hold or not.
     Open,
 }
@@ -19,6 +23,16 @@ impl Held {
     /// Holds if the flag does.
     pub fn of(flag: bool) -> Self {
         if flag { Self::Yes } else { Self::No }
+    }
+
+    /// What comes of a condition that has no value.
+    pub(crate) fn of_failure(failure: &Failure) -> Self {
+        match failure {
+            Failure::NotEvaluated(_) => Self::NotKnown(failure.to_string()),
+            Failure::MissingKey(_) | Failure::Other(_) | Failure::OutOfFuel => {
+                Self::Failed(failure.to_string())
+            }
+        }
     }
 
     /// Whether it may hold.
@@ -33,6 +47,7 @@ impl fmt::Display for Held {
             Self::Yes => f.write_str("holds"),
             Self::No => f.write_str("does not hold"),
             Self::Failed(why) => write!(f, "fails: {why}"),
+            Self::NotKnown(why) => write!(f, "is not known: {why}"),
             Self::Open => f.write_str("is not about the token"),
         }
     }
@@ -59,6 +74,13 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Whether that is certain: nothing is left open on which it would depend.
+    pub fn is_certain(&self) -> bool {
+        let has = |is: fn(&Held) -> bool| self.steps.iter().any(|step| is(&step.held));
+        let is_refused = has(|held| matches!(held, Held::No | Held::Failed(_)));
+        is_refused || !has(|held| matches!(held, Held::NotKnown(_)))
+    }
+
     /// Admitted if every step may hold.
     pub fn all_of(steps: Vec<Step>) -> Self {
         Self {

@@ -593,6 +593,10 @@ pub(crate) fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
     SpiffeId::parse(text).map_err(|reason| reason.sentence())
 }
 
+pub(crate) fn trust_domain(text: &str) -> Result<TrustDomain, String> {
+    TrustDomain::parse_named(text).map_err(|reason| reason.sentence())
+}
+
 fn spiffe_listen(text: &str) -> Result<SpiffeListen, String> {
     let (trust_domain, address) = match text.split_once('=') {
         Some((name, address)) => {

@@ -56,6 +56,14 @@ pub enum Fault {
         /// What the system said.
         why: String,
     },
+    /// Something answers, at an address that is for something else.
+    #[error("{server} answers, and is not to be called so: {why}")]
+    OtherAddress {
+        /// Which server.
+        server: String,
+        /// What it is.
+        why: String,
+    },
     /// No registration entry is for this process.
     #[error(
         "no identity issued: no registration entry selects this process; the log of the agent names those that come near"
@@ -176,6 +184,7 @@ impl Fault {
             | Self::NoServer { .. }
             | Self::Node(_)
             | Self::NotBelieved { .. }
+            | Self::OtherAddress { .. }
             | Self::Run(_)
             | Self::Server(_)
             | Self::Workloads(_)

@@ -17,6 +17,10 @@ impl TenantId {
     pub const LOCAL: &'static str = "local";
 
     /// A name of 1 to 63 lower-case letters, digits and hyphens, as in a DNS label (RFC 1123 2.1).
+    ///
+    /// # Errors
+    ///
+    /// `spiffe.id_invalid`.
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = (1..=63).contains(&text.len())
             && !text.starts_with('-')
@@ -55,6 +59,10 @@ impl TrustDomain {
     pub const MAX_BYTES: usize = 255;
 
     /// Reads a bare name such as `example.org`.
+    ///
+    /// # Errors
+    ///
+    /// `spiffe.id_invalid`.
     pub fn parse(text: &str) -> Result<Self, Reason> {
         let refuse = |detail| {
             Err(Reason::IdInvalid {

@@ -28,6 +28,10 @@ impl Time {
     }
 
     /// Reads RFC 3339 with any offset; a fraction of a second is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`NotATime`], which says what one is.
     pub fn parse(text: &str) -> Result<Self, NotATime> {
         let Ok(moment) = text.parse::<Timestamp>() else {
             return Self::parse_last_day(text).ok_or(NotATime);
@@ -39,6 +43,10 @@ impl Time {
 
     /// Reads a moment (RFC 3339), or a day, which stands for its first second in UTC: as people write
     /// until when something is to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`NotATime`], which says what one is.
     pub fn parse_or_day(text: &str) -> Result<Self, NotATime> {
         if text.len() == "2026-01-31".len() {
             return Self::parse(&format!("{text}T00:00:00Z"));

@@ -442,6 +442,8 @@ pub enum Need {
     KeySet {
         /// The issuer.
         issuer: String,
+        /// Why they could not be got, where someone has tried.
+        why: Option<String>,
     },
     /// The address at which an assertion is shown.
     Recipient,
@@ -483,9 +485,17 @@ impl Need {
                 crate::reason::printable(issuer),
                 crate::reason::printable(key)
             ),
-            Self::KeySet { issuer } => format!(
+            Self::KeySet { issuer, why: None } => format!(
                 "The keys of {} are not known: add its `jwks` to the trust document.",
                 crate::reason::printable(issuer)
+            ),
+            Self::KeySet {
+                issuer,
+                why: Some(why),
+            } => format!(
+                "The keys of {} are not known, since they could not be fetched: {}.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(why)
             ),
             Self::Recipient => {
                 "The assertion may be shown at one address, and nothing says what yours is: give \
@@ -595,7 +605,11 @@ impl Sealed {
         &self.identity
     }
 
-    /// Opens with the receipt for exactly these effects; gives itself back otherwise.
+    /// Opens with the receipt for exactly these effects.
+    ///
+    /// # Errors
+    ///
+    /// Itself, where the receipt is for others.
     pub fn open(self, receipt: &Receipt) -> Result<Identity, Self> {
         if *receipt == Receipt::committed(&self.effects) {
             Ok(*self.identity)

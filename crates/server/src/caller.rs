@@ -27,10 +27,25 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::exchange::DPOP_PROOF;
 use crate::fault::{Fault, Refused};
 use crate::plane::{Plane, Readings};
-use crate::tenant::Tenant;
+use crate::tenant::{Held, Tenant};
 
-/// When the authorities of a tenant changed last, and when something ended last.
-pub type State = (Sequence, Sequence);
+/// A state of a tenant, as far as it decides who its callers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// When its authorities changed last.
+    pub authorities: Sequence,
+    /// When something ended last.
+    pub ended: Sequence,
+}
+
+impl State {
+    pub(crate) fn of(held: &Held) -> Self {
+        Self {
+            authorities: held.bundle_sequence,
+            ended: held.ended_sequence,
+        }
+    }
+}
 
 /// Someone whose identity the core has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,7 +331,7 @@ fn view_of_domain(
     let parts = [epoch.as_bytes().as_slice()].into_iter();
     let epoch = Digest::of_list(parts.chain(lists.iter().map(Crl::der)));
     let view = View::new(id, vec![anchor], lists, Vec::new(), epoch);
-    let as_of = (held.bundle_sequence, held.ended_sequence);
+    let as_of = State::of(&held);
     Ok((view.with_endings(Arc::clone(&held.endings)), Some(as_of)))
 }
 

@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::back_off::{BackOff, Waits};
+use crate::failing::Failing;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, escaped};
 use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
@@ -65,6 +66,9 @@ const LONGEST_REST: i64 = 60;
 
 /// For how long it is remembered that it has failed: who fails again within that waits longer.
 const FAILURES_KEPT: i64 = 300;
+
+/// For how long it is told that it has not answered, in seconds, while nobody asks again.
+const FAILING_TOLD: i64 = 86_400;
 
 /// Where an issuer is asked, and as whom.
 #[derive(Clone, Debug)]
@@ -162,6 +166,8 @@ pub(crate) struct Asking {
     /// Nothing, where there was no answer.
     known: Remembered<Asked, Option<Arc<Introspected>>>,
     failures: Remembered<(IssuerId, Digest), BackOff>,
+    /// Why issuers have not answered when they were asked last.
+    failing: Remembered<IssuerId, Failing>,
     flights: Flights<(TenantId, Asked), Option<Arc<Introspected>>>,
 }
 
@@ -194,6 +200,7 @@ impl Default for Asking {
         Self {
             known: Remembered::within(ANSWERS),
             failures: Remembered::within(FAILED),
+            failing: Remembered::within(FAILED),
             flights: Flights::new(MOST_WAITING),
         }
     }
@@ -235,6 +242,27 @@ impl Asking {
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.known.forget_tenant(tenant);
         self.failures.forget_tenant(tenant);
+        self.failing.forget_tenant(tenant);
+    }
+
+    /// Since when an issuer gives no answer, and why, if the last question went without one.
+    pub(crate) fn failing(&self, tenant: &TenantId, id: &IssuerId, now: Time) -> Option<Value> {
+        self.failing.of(tenant, id, now).map(|one| one.told())
+    }
+
+    /// Notes how the last question went. One that was not asked says nothing.
+    fn note(&self, tenant: &TenantId, id: &IssuerId, refused: Option<&Reason>, now: Time) {
+        match refused {
+            None => self.failing.forget(tenant, id),
+            Some(Reason::FetchBudget { .. }) => {}
+            Some(reason) => {
+                let known = self.failing.of(tenant, id, now);
+                let failing = Failing::after(known.as_deref(), now, reason);
+                let until = now.plus(FAILING_TOLD);
+                self.failing
+                    .keep(tenant, id.clone(), (failing, 1), until, now);
+            }
+        }
     }
 
     /// Keeps what came of asking.
@@ -379,8 +407,13 @@ async fn asked(
     let rest = sent.as_ref().ok().and_then(|sent| sent.retry_after(at));
     let read = sent.and_then(|sent| Ok(read(ask, token, digest, at, sent)?));
     match read {
-        Ok(answer) => Ok(Arc::new(answer)),
+        Ok(answer) => {
+            plane.asking.note(tenant.id(), &ask.id, None, plane.now());
+            Ok(Arc::new(answer))
+        }
         Err(Refused::Reason(reason)) => {
+            let (id, now) = (tenant.id(), plane.now());
+            plane.asking.note(id, &ask.id, Some(&reason), now);
             plane.counters.refused(reason.code());
             tracing::warn!(
                 tenant = %tenant.id(), issuer = ask.issuer, code = reason.code(),

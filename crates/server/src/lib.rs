@@ -116,6 +116,7 @@ mod names;
 pub mod node_api;
 pub mod nodes;
 mod orphans;
+mod plain_http;
 pub mod plane;
 mod quotas;
 mod reach;

@@ -13,17 +13,12 @@ use avouch_core::exchange::drift::{Drift, DriftKind, Name};
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_store::{
-    Change, IntentRow, Key, NameId, NameRecord, Object, SingleUse, Snapshot, Store, Used,
-};
+use avouch_store::{Change, IntentRow, Key, NameId, NameRecord, Object, SingleUse, Snapshot, Used};
 use serde_json::{Value, json};
 
 use crate::fault::{Refused, unknown};
 use crate::plane::Plane;
 use crate::tenant::{Held, Tenant};
-
-/// How often something is held anew because something else has changed meanwhile.
-const MOST_TRIES: usize = 16;
 
 /// The most that is told to have drifted in one tenant: whoever can have tokens of an issuer made shall
 /// not fill the store with them.
@@ -54,7 +49,7 @@ impl Plane {
     ) -> Result<bool, Refused> {
         let mut are_held = true;
         for name in names {
-            let Some(held) = document(tenant, &held_as(rule, name)) else {
+            let Some(held) = held_by(tenant, rule, name) else {
                 are_held = false;
                 continue;
             };
@@ -86,7 +81,7 @@ impl Plane {
     /// Whether all of the names are held to these very ids, so that nothing is to be stored or told.
     pub(crate) fn holds_names(&self, tenant: &Tenant, rule: &str, names: &[Name]) -> bool {
         let mut held = names.iter().map(|name| {
-            let held = document(tenant, &held_as(rule, name));
+            let held = held_by(tenant, rule, name);
             held.is_some_and(|held| member(&held, "id") == name.id)
         });
         held.all(|is_held| is_held)
@@ -110,39 +105,26 @@ impl Plane {
         intents: &[IntentRow],
         naming: &Naming,
     ) -> Result<Vec<Used>, Refused> {
-        for _ in 0..MOST_TRIES {
-            self.check_names(tenant, &naming.rule, &naming.names, &naming.decision)?;
-            // Nobody else on this server holds anything meanwhile.
-            let changing = tenant.changing();
-            let (at, holding) = {
-                let held = tenant.held();
-                (held.snapshot.sequence, naming.to_hold(&held, self.now())?)
-            };
-            let Some(holding) = holding else {
-                continue;
-            };
-            let mut told = Vec::new();
-            let stored = |store: &dyn Store| {
-                let changes = &holding.changes;
-                let (used, number) =
-                    store.use_record_and_apply(tenant.id(), uses, intents, at, changes)?;
-                told = used;
-                Ok(number)
-            };
-            match self.change_while(tenant, changing, &holding.changes, stored) {
-                Err(refused) if refused.is_conflict() => {}
-                changed => {
-                    changed?;
-                    let is_first = told.iter().all(|used| *used == Used::First);
-                    for drift in holding.renamed.iter().filter(|_| is_first) {
-                        self.tell_drift(tenant, drift, &naming.decision)?;
-                    }
-                    return Ok(told);
-                }
+        let settled = self.settle_all(tenant, uses, intents, || {
+            let holding = naming.to_hold(&tenant.held(), self.now())?;
+            let holding = holding.ok_or_else(|| Reason::IssueConflict {
+                detail: "someone else has come to have one of the names".to_owned(),
+            })?;
+            Ok((holding.renamed, holding.changes))
+        });
+        let (renamed, told) = match settled {
+            // Who has a name by now is why, and is told of, which is a change of its own.
+            Err(refused) if refused.is_conflict() => {
+                self.check_names(tenant, &naming.rule, &naming.names, &naming.decision)?;
+                return Err(refused);
             }
+            settled => settled?,
+        };
+        let is_first = told.iter().all(|used| *used == Used::First);
+        for drift in renamed.iter().filter(|_| is_first) {
+            self.tell_drift(tenant, drift, &naming.decision)?;
         }
-        let detail = "the tenant changes too fast".to_owned();
-        Err(Reason::IssueConflict { detail }.into())
+        Ok(told)
     }
 
     /// What a rule knows an id by.
@@ -211,7 +193,8 @@ impl Plane {
         name: &str,
     ) -> Result<(), Refused> {
         let keys = matching(tenant, |stored| {
-            let is_named = |which: &str| member(stored, which) == name;
+            // It may be written in large letters or small where it was seen.
+            let is_named = |which: &str| member(stored, which).eq_ignore_ascii_case(name);
             member(stored, "rule") == rule
                 && (is_named("name") || is_named("was") || is_named("is"))
         });
@@ -250,7 +233,8 @@ impl Naming {
         };
         let known = |id: &NameId| read(held.snapshot.names.get(id)?);
         for name in &self.names {
-            if let Some(known) = known(&held_as(&self.rule, name)) {
+            let held_as = [held_as(&self.rule, name), spelt_as(&self.rule, name)];
+            if let Some(known) = held_as.iter().find_map(known) {
                 if member(&known, "id") != name.id {
                     return Ok(None);
                 }
@@ -281,9 +265,8 @@ impl Naming {
                 "rule": self.rule, "fact": name.fact, "name": name.name, "id_fact": name.id_fact,
                 "id": name.id, "since": now.to_string(), "decision": self.decision,
             });
-            holding
-                .changes
-                .push(put(held_as(&self.rule, name), &stored));
+            let [held_as, _] = held_as;
+            holding.changes.push(put(held_as, &stored));
             holding.changes.push(put(called, &stored));
         }
         Ok(Some(holding))
@@ -397,7 +380,18 @@ fn matching(tenant: &Tenant, wanted: impl Fn(&Value) -> bool) -> Vec<Change> {
     })
 }
 
+/// What a name is held to, if it is.
+fn held_by(tenant: &Tenant, rule: &str, name: &Name) -> Option<Value> {
+    let held = document(tenant, &held_as(rule, name));
+    held.or_else(|| document(tenant, &spelt_as(rule, name)))
+}
+
 fn held_as(rule: &str, name: &Name) -> NameId {
+    stored_as(NAME, &[rule, name.fact, &name.as_compared()])
+}
+
+/// As it was held before names were compared as their issuers do.
+fn spelt_as(rule: &str, name: &Name) -> NameId {
     stored_as(NAME, &[rule, name.fact, &name.name])
 }
 

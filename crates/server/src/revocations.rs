@@ -452,11 +452,14 @@ impl<'a> Holder<'a> {
     }
 }
 
-/// Whether a credential descends from what has this name.
+/// Whether a credential descends from what has this name. How another tenant calls its anchors says nothing
+/// here.
 fn descends(intent: &IntentRow, from: &str) -> bool {
     intent.lineage.iter().any(|ancestor| {
-        let names = [&ancestor.anchor, &ancestor.issuer, &ancestor.key];
-        names.into_iter().any(|name| name == from) || ancestor.digest.to_string() == from
+        let names = [&ancestor.issuer, &ancestor.key];
+        let is_named = names.into_iter().any(|name| name == from);
+        let is_anchor = ancestor.of.is_none() && ancestor.anchor == from;
+        is_named || is_anchor || ancestor.digest.to_string() == from
     })
 }
 

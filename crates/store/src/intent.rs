@@ -130,6 +130,7 @@ mod tests {
     #[test]
     fn a_lineage_is_stored_as_tokens_tell_it_and_read_back() {
         let ancestor = Ancestor {
+            of: None,
             anchor: "ci".to_owned(),
             issuer: "https://issuer.example.com".to_owned(),
             key: "key \"1\"".to_owned(),

@@ -137,6 +137,10 @@ impl RootKey {
     }
 
     /// Reads the key from `root.key` in the folder of the deployment.
+    ///
+    /// # Errors
+    ///
+    /// The file is not there, is no root key, or is open to others than its owner.
     pub fn open(folder: &Path) -> Result<Self, KeyringFault> {
         let path = folder.join(ROOT_KEY_FILE);
         let failed = |source| KeyringFault::File {
@@ -160,6 +164,10 @@ impl RootKey {
 
     /// Reads the key, or makes it as long as there is no tenant whose key it would have to open:
     /// a new key beside an old database would only hide that the old one is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`RootKey::open`] and [`RootKey::create`].
     pub fn open_or_create(folder: &Path, tenants: &[TenantRecord]) -> Result<Self, KeyringFault> {
         match Self::open(folder) {
             Err(KeyringFault::File { source, .. })
@@ -173,6 +181,10 @@ impl RootKey {
 
     /// Makes a key and writes it to `root.key`, which must not be there yet. The file is whole or
     /// absent at any moment, and durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The file is there, or cannot be written.
     pub fn create(folder: &Path) -> Result<Self, KeyringFault> {
         let key = random_key()?;
         let path = folder.join(ROOT_KEY_FILE);
@@ -182,6 +194,10 @@ impl RootKey {
     }
 
     /// A new key for a tenant, open and wrapped.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the root key failed.
     pub fn new_tenant_key(
         &self,
         tenant: &TenantId,
@@ -193,6 +209,10 @@ impl RootKey {
     }
 
     /// Opens the key of a tenant.
+    ///
+    /// # Errors
+    ///
+    /// It does not open with this root key, or what keeps that failed.
     pub fn unwrap(
         &self,
         tenant: &TenantId,
@@ -248,12 +268,20 @@ impl TenantKey {
     }
 
     /// Seals a secret of this tenant, in whatever form the caller has it.
+    ///
+    /// # Errors
+    ///
+    /// The library of cryptography failed.
     pub fn seal(&self, owner: SecretOf<'_>, secret: &[u8]) -> Result<Sealed, KeyringFault> {
         let context = self.sealing(&owner);
         self.cipher.seal(context, secret).map(Sealed)
     }
 
     /// Opens a secret of this tenant. The bytes are overwritten when they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// It does not open with the key of this tenant.
     pub fn open(
         &self,
         owner: SecretOf<'_>,

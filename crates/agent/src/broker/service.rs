@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use super::access::Brokers;
 use super::listener::Connection;
 use super::reference::{Reference, Workload, not_entitled, not_found};
-use crate::caller::{Callers, in_time, joined, refused, unavailable};
+use crate::caller::{Callers, in_time, joined, not_heard, refused, unavailable};
 use crate::identities::{Entitled, Entitlement, Identities, NotIssued};
 use crate::kubelet::Kubelet;
 use crate::profile::{self, Profile};
@@ -199,6 +199,7 @@ impl Asked {
         match why {
             NotIssued::NoEntry { .. } | NotIssued::OtherIdentity { .. } => not_entitled(),
             NotIssued::Refused { code, sentence } => refused(code, sentence),
+            NotIssued::NotHeard { why } => not_heard(why),
             NotIssued::Unavailable { .. } => unavailable(),
         }
     }

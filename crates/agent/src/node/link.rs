@@ -130,6 +130,11 @@ pub enum LinkFault {
     /// The server has too much to do at the moment.
     #[error("the server asks to be called again later: {0}")]
     Busy(String),
+    /// What answers speaks no TLS.
+    #[error(
+        "what answers at {0} speaks no TLS, so it is not the server's address for nodes: it may be that for commands and verifiers, which has another port"
+    )]
+    NotForNodes(String),
     /// The server does not answer.
     #[error("the server at {server} does not answer: {why}")]
     Away {
@@ -507,6 +512,9 @@ fn member_of(key: MemberKey, answer: node::Membership) -> Result<Membership, Lin
 }
 
 fn fault(server: &str, status: &Status) -> LinkFault {
+    if speaks_no_tls(status) {
+        return LinkFault::NotForNodes(server.to_owned());
+    }
     match status.code() {
         // What the transport found has a source; this is the server's own word.
         Code::Unavailable if status.source().is_none() => {
@@ -520,6 +528,21 @@ fn fault(server: &str, status: &Status) -> LinkFault {
         }
         _ => LinkFault::Refused(status.message().to_owned()),
     }
+}
+
+/// Whether what answers is no message of TLS.
+fn speaks_no_tls(status: &Status) -> bool {
+    let mut error: Option<&(dyn Error + 'static)> = status.source();
+    while let Some(one) = error {
+        // An error of the system does not name as its source what it holds.
+        let held = one.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = held.and_then(|held| held.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
+            return true;
+        }
+        error = one.source();
+    }
+    false
 }
 
 /// What is at the bottom of it: the layers above say no more than that something failed.

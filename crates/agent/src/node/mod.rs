@@ -31,7 +31,7 @@ mod tpm;
 mod validity;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use avouch_core::id::SpiffeId;
@@ -66,7 +66,7 @@ struct Shared {
     /// Whether all that the server had to say at first has arrived.
     complete: watch::Sender<bool>,
     /// Why nothing is heard of the server, so that it is said once.
-    absence: Mutex<Option<Absence>>,
+    absence: watch::Sender<Option<Noted>>,
     /// Whether the agent stops, so that nobody minds any more that the server is away.
     stops: AtomicBool,
 }
@@ -89,7 +89,7 @@ impl Node {
                 tokens: Tokens::default(),
                 news: watch::Sender::new(0),
                 complete: watch::Sender::new(false),
-                absence: Mutex::default(),
+                absence: watch::Sender::new(None),
                 stops: AtomicBool::new(false),
             }),
         };
@@ -138,7 +138,12 @@ impl Shared {
         if self.stops.load(Ordering::Relaxed) {
             return;
         }
-        if self.absence_mut().replace(absence) == Some(absence) {
+        let noted = Noted {
+            absence,
+            why: why.to_owned(),
+        };
+        let before = self.absence.send_replace(Some(noted));
+        if before.is_some_and(|before| before.absence == absence) {
             return;
         }
         let until = self.x509.first_to_expire();
@@ -164,19 +169,38 @@ impl Shared {
     }
 
     fn note_back(&self) {
-        if self.absence_mut().take().is_some() {
+        if self.absence.send_replace(None).is_some() {
             tracing::info!("the server is back");
         }
     }
 
     /// Whether the server is there and wants nothing of this node.
     fn is_refused(&self) -> bool {
-        *self.absence_mut() == Some(Absence::Refused)
+        let noted = self.absence.borrow();
+        noted
+            .as_ref()
+            .is_some_and(|noted| noted.absence == Absence::Refused)
     }
 
-    fn absence_mut(&self) -> MutexGuard<'_, Option<Absence>> {
-        self.absence.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Why nothing is heard of the server, as workloads may know it.
+    fn why_absent(&self) -> Option<String> {
+        let noted = self.absence.borrow();
+        let noted = noted.as_ref()?;
+        Some(match noted.absence {
+            Absence::Away => format!("the server of this node is away ({})", noted.why),
+            Absence::Refused => format!("the server refuses this node ({})", noted.why),
+            Absence::Over => {
+                "the identity of this node has ended, so it must join again".to_owned()
+            }
+        })
     }
+}
+
+/// Why nothing is heard of the server, and what was seen.
+#[derive(Debug)]
+struct Noted {
+    absence: Absence,
+    why: String,
 }
 
 /// Why nothing is heard of the server.

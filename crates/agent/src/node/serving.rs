@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::holdings::{Entry, Holdings};
 use super::kinds::{Wit, X509};
 use super::relied::Relied;
-use super::{Node, Shared, asking, now, svids};
+use super::{Absence, Node, Shared, asking, now, svids};
 use crate::identities::{
     Entitled, Entitlement, Identities, JwtBundle, JwtSvid, NotIssued, Pending, Token, ValidJwt,
     WitEntitled, WitEntitlement, WitSvid, X509Svid,
@@ -29,8 +29,8 @@ use crate::identities::{
 use crate::selector::Selector;
 
 /// How long a workload that calls right after the agent has started waits for the first words of
-/// the server.
-const LONGEST_START: Duration = Duration::from_secs(10);
+/// the server, which may be away or have a lot to say. Workloads ask again.
+const LONGEST_START: Duration = Duration::from_secs(4);
 
 /// How long a workload that listens goes without a look at what it holds: well within the time for
 /// which unused SVIDs are kept.
@@ -144,9 +144,24 @@ fn those_issued(
 impl Node {
     async fn wait_for_start(&self) {
         let mut complete = self.shared.complete.subscribe();
-        let started = complete.wait_for(|complete| *complete);
-        // When nothing has arrived, the workload is told that nothing can be issued now.
-        drop(tokio::time::timeout(LONGEST_START, started).await);
+        let mut absence = self.shared.absence.subscribe();
+        let absent = async {
+            let refused = absence.wait_for(|noted| {
+                noted
+                    .as_ref()
+                    .is_some_and(|noted| noted.absence != Absence::Away)
+            });
+            tokio::select! {
+                // It does not change its mind so soon.
+                _ = refused => {}
+                () = tokio::time::sleep(LONGEST_START) => {}
+            }
+        };
+        // When nothing has arrived, the workload is told that nothing can be issued now, and why.
+        tokio::select! {
+            _ = complete.wait_for(|complete| *complete) => {}
+            () = absent => {}
+        }
     }
 }
 
@@ -254,8 +269,10 @@ fn chosen(entries: Vec<Entry>, wanted: Option<&SpiffeId>) -> Result<Vec<Entry>, 
 
 fn entries(shared: &Shared, selectors: &[Selector]) -> Result<Vec<Entry>, NotIssued> {
     if !*shared.complete.borrow() {
-        return Err(NotIssued::Unavailable {
-            why: "the server has not said yet who may hold what".to_owned(),
+        return Err(NotIssued::NotHeard {
+            why: shared.why_absent().unwrap_or_else(|| {
+                "the server of this node has not said yet who may hold what".to_owned()
+            }),
         });
     }
     let holdings = shared.holdings();

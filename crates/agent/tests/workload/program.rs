@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -81,6 +82,19 @@ async fn refusing() -> String {
     address
 }
 
+/// The address of a server that speaks HTTP, and no TLS.
+async fn plain() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let refused = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+            drop(stream.write_all(refused).await);
+        }
+    });
+    address
+}
+
 /// Runs an agent that must not come up.
 async fn ended(folder: &Path, server: &str, more: &[&str]) -> Output {
     let trust = json!({"trust_domain": OWN, "bundle": spiffe_bundle(OWN)});
@@ -104,10 +118,12 @@ async fn an_agent_that_is_refused_ends_otherwise_than_one_that_finds_nobody() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = free.local_addr().unwrap().to_string();
     drop(free);
+    let plain = plain().await;
     let token = ["--join-token", "a-token"];
     for (server, more, code, words) in [
         (&*refusing, &token[..], 3, "refuses: you are banned"),
         (&*nobody, &token[..], 1, "does not answer"),
+        (&*plain, &token[..], 1, "not the server's address for nodes"),
         (&*nobody, &[], 1, "no identity of this node"),
         ("nowhere", &token[..], 2, "not a host and a port"),
         (&*nobody, &["--no-such"], 2, "--no-such"),

@@ -53,8 +53,8 @@ fn an_anchor_that_is_wrong_in_part_is_not_trusted_at_all() {
             "`anchors[0].expires` must be a time",
         ),
         (
-            with_root(r#""expires": null"#),
-            "`anchors[0].expires` must be a string, not null",
+            with_root(r#""expires": 5"#),
+            "`anchors[0].expires` must be a string, not a number",
         ),
         (
             with_root(r#""tenant": "A B""#),
@@ -116,6 +116,70 @@ fn an_anchor_that_is_wrong_in_part_is_not_trusted_at_all() {
     ] {
         let sentence = set_aside(&anchor);
         assert!(sentence.contains(part), "{anchor}: {sentence}");
+    }
+}
+
+#[test]
+fn a_certificate_in_base64_alone_is_a_trust_document() {
+    let base64: String = ROOT
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let wrapped = ROOT.lines().filter(|line| !line.starts_with("-----"));
+    let wrapped: String = wrapped.map(|line| format!("{line}\n")).collect();
+    for text in [&base64, &wrapped] {
+        let read = read(text).unwrap();
+        let [entry] = read.entries() else {
+            panic!("{:?}", read.unusable());
+        };
+        assert!(matches!(entry.anchor.kind, AnchorKind::Certificate(_)));
+    }
+    let cut = base64.get(..base64.len() - 4).unwrap();
+    assert!(
+        read(cut)
+            .unwrap_err()
+            .sentence()
+            .contains("neither a certificate")
+    );
+}
+
+/// As a verdict shows an anchor that does not say more of itself.
+#[test]
+fn what_only_describes_an_anchor_may_be_null() {
+    let described = r#""name": null, "owner": null, "reason": null, "added": null,
+                       "key_origin": null, "store": null"#;
+    let document = format!(r#"{{"anchors": [{}]}}"#, with_root(described));
+    let read = read(&document).unwrap();
+    let [entry] = read.entries() else {
+        panic!("{:?}", read.unusable());
+    };
+    assert_eq!(entry.anchor.stewardship, Stewardship::default());
+}
+
+#[test]
+fn null_is_never_a_bound_that_is_not_there() {
+    for member in ["constraints", "expires", "grants_at_most", "tenant"] {
+        let sentence = set_aside(&with_root(&format!(r#""{member}": null"#)));
+        assert!(sentence.contains(member), "{sentence}");
+    }
+    for member in ["dns", "trust_domains", "purposes", "status_lists"] {
+        let sentence = set_aside(&with_root(&format!(
+            r#""constraints": {{"{member}": null}}"#
+        )));
+        assert!(sentence.contains("null"), "{sentence}");
+    }
+    let sentence = set_aside(r#"{"x509": null}"#);
+    assert!(
+        sentence.contains("`anchors[0].x509` must be a string, not null"),
+        "{sentence}"
+    );
+    for member in ["rules", "audiences", "jwks"] {
+        let anchor = format!(r#"{{"issuer": "https://a.example", "{member}": null}}"#);
+        assert!(!set_aside(&anchor).is_empty());
+    }
+    for member in ["crls", "ended", "status_lists"] {
+        let document = format!(r#"{{"anchors": [], "{member}": null}}"#);
+        assert!(read(&document).is_err(), "{member}");
     }
 }
 

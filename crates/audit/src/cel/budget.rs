@@ -1,5 +1,6 @@
 //! What evaluations may take: each set of claims so many steps, and all of them together so many.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,19 +69,63 @@ impl Budget {
             return known.clone();
         }
         self.spend(PREPARING)?;
-        let built = RegexBuilder::new(pattern)
+        let built = RegexBuilder::new(&without_quotes(pattern))
             .size_limit(REGEX_SIZE)
             .dfa_size_limit(REGEX_SIZE)
             .build();
         let built = built.map_err(|why| {
             let why = why.to_string();
             let line = why.lines().last().unwrap_or_default().trim();
-            Failure::Other(format!("a regular expression: {line}"))
+            Failure::NotEvaluated(format!("a regular expression ({line})"))
         });
         if self.prepared.len() >= MOST_PREPARED {
             self.prepared.clear();
         }
         self.prepared.insert(Arc::clone(pattern), built.clone());
         built
+    }
+}
+
+/// What stands between `\Q` and `\E` in an expression of RE2 is meant as it is.
+fn without_quotes(pattern: &str) -> Cow<'_, str> {
+    let Some((head, rest)) = quoted(pattern) else {
+        return Cow::Borrowed(pattern);
+    };
+    let (plain, tail) = rest.split_once("\\E").unwrap_or((rest, ""));
+    Cow::Owned(format!(
+        "{head}{}{}",
+        regex::escape(plain),
+        without_quotes(tail)
+    ))
+}
+
+/// What stands before the first `\Q` that is no `Q` after a backslash that stands for itself, and after it.
+fn quoted(pattern: &str) -> Option<(&str, &str)> {
+    let mut is_escaped = false;
+    for (at, character) in pattern.char_indices() {
+        if is_escaped && character == 'Q' {
+            let head = pattern.get(..at.checked_sub(1)?)?;
+            return Some((head, pattern.get(at + 1..)?));
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_means_itself() {
+        for (pattern, expected) in [
+            ("a.b", "a.b"),
+            ("^\\Qa.b\\E$", "^a\\.b$"),
+            ("\\Qa.b", "a\\.b"),
+            ("\\\\Q.", "\\\\Q."),
+            ("\\Q*\\E.\\Q+\\E", "\\*.\\+"),
+        ] {
+            assert_eq!(without_quotes(pattern), expected, "{pattern}");
+        }
     }
 }

@@ -109,6 +109,8 @@ pub enum Failure {
     OutOfFuel,
     /// A member is not there.
     MissingKey(String),
+    /// It is something that is not evaluated here, and that its system may well evaluate.
+    NotEvaluated(String),
     /// Something else, in words.
     Other(String),
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Failure {
         match self {
             Self::OutOfFuel => f.write_str("it takes more steps than are allowed"),
             Self::MissingKey(key) => write!(f, "there is no `{key}`"),
+            Self::NotEvaluated(what) => write!(f, "{what} is not evaluated here"),
             Self::Other(why) => f.write_str(why),
         }
     }

@@ -111,7 +111,7 @@ pub(super) fn check_extra(place: &str, extra: &[(String, Expression)]) -> Result
             let head = domain.strip_suffix(*reserved);
             head.is_some_and(|head| head.is_empty() || head.ends_with('.'))
         };
-        if RESERVED.iter().any(|reserved| is_reserved(reserved)) {
+        if RESERVED.iter().any(is_reserved) {
             return refuse("is reserved for Kubernetes");
         }
         if !seen.insert(key) {

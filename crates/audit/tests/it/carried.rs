@@ -392,3 +392,27 @@ fn what_else_is_asked_of_a_list_is_said_and_there_is_no_rule() {
         assert_eq!(carried.draft, None, "{operator}: {:?}", carried.left);
     }
 }
+
+/// Of alternatives that are several rules the one stands there that admits the token that was given.
+#[test]
+fn of_several_patterns_the_one_of_the_claims_is_carried_over() {
+    let of = |context: &str| format!("repo:octo-org@65/octo-repo@74:{context}");
+    let subjects = json!([
+        of("environment:prod"),
+        of("ref:refs/heads/*"),
+        of("ref:refs/tags/*")
+    ]);
+    let policy = aws_with("StringLike", &subjects);
+    let subject_for = |context: &str| {
+        let claims = json!({
+            "sub": of(context), "repository_id": "74", "repository_owner_id": "65",
+        });
+        let (facts, left) = rule(System::Aws, &policy, Some(&claims));
+        let stands = facts["subject"].to_string();
+        assert!(left.iter().any(|one| one.contains(&stands)), "{left:?}");
+        facts["subject"].clone()
+    };
+    assert_eq!(subject_for("environment:prod"), of("environment:prod"));
+    let tags = json!({"pattern": of("ref:refs/tags/**")});
+    assert_eq!(subject_for("ref:refs/tags/v1"), tags);
+}

@@ -309,3 +309,32 @@ fn a_group_that_is_asked_for_is_not_everyone() {
         "{found:?}"
     );
 }
+
+/// Names of GitHub are the same in large letters, so people ask for them with `(?i)`.
+#[test]
+fn expressions_are_matched_as_re2_matches_them() {
+    let trace = |condition: &str, repository: &str| {
+        let configuration = System::Gcp.read(&github(condition)).unwrap();
+        let claims = json!({
+            "iss": "https://token.actions.githubusercontent.com", "aud": "https://ci.example.com",
+            "sub": "repo:o/r:ref:refs/heads/main", "repository": repository, "repository_owner_id": "65",
+        });
+        let trace = configuration.admissions[0].trace(claims.as_object().unwrap());
+        (trace.admitted, trace.is_certain())
+    };
+    for (pattern, repository, admitted) in [
+        ("(?i)^octo-org/octo-repo$", "Octo-Org/octo-repo", true),
+        ("(?i)^octo-org/octo-repo$", "Octo-Org/other", false),
+        (r"^\\p{L}+/\\p{Greek}$", "octo/ω", true),
+        (r"^\\Qocto.org\\E/r$", "octo.org/r", true),
+        (r"^\\Qocto.org\\E/r$", "octoxorg/r", false),
+    ] {
+        let condition = format!("assertion.repository.matches('{pattern}')");
+        assert_eq!(trace(&condition, repository), (admitted, true), "{pattern}");
+    }
+    // What this does not read its system may; what does not hold beside it is certain.
+    let unread = r"assertion.repository.matches('^o\\Cto$')";
+    assert_eq!(trace(unread, "octo"), (false, false));
+    let beside = format!("{unread} && assertion.repository == 'other'");
+    assert_eq!(trace(&beside, "octo"), (false, true));
+}

@@ -104,17 +104,33 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
 ];
 
+/// How long an agent may take to say anything: it takes 25 seconds itself at most.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+
 /// Asks an agent, and again a few times if it cannot tell just now (SPIFFE Workload Endpoint 6).
 pub(super) async fn patiently<T, A: Future<Output = Result<T, Status>>>(
     mut ask: impl FnMut() -> A,
 ) -> Result<T, Status> {
     for pause in PAUSES {
-        match ask().await {
+        match answered(LONGEST_ANSWER, ask()).await {
             Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(pause).await,
             answer => return answer,
         }
     }
-    ask().await
+    answered(LONGEST_ANSWER, ask()).await
+}
+
+/// The answer, or a status where there is none in time: a socket is there before its agent has joined.
+async fn answered<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let answered = tokio::time::timeout(longest, answer).await;
+    answered.unwrap_or_else(|_| {
+        Err(Status::deadline_exceeded(
+            "nothing; it may not have joined its server yet, and its log says what it waits for",
+        ))
+    })
 }
 
 /// The first message of a stream: what there is now.
@@ -232,6 +248,19 @@ mod tests {
             }
         });
         (answer.await.map_err(|status| status.code()), count.get())
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_says_nothing_is_not_waited_for_for_ever() {
+        let nothing = std::future::pending::<Result<(), Status>>();
+        let silent = answered(Duration::from_millis(5), nothing)
+            .await
+            .unwrap_err();
+        let told = denied(&silent).to_string();
+        assert!(
+            told.contains("may not have joined its server yet"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

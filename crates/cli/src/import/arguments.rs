@@ -69,5 +69,6 @@ Exit codes:
   0   nothing is found; with --claims or --token: admitted
   11, 12, 13, 14   the gravest finding is info, low, medium, high or critical
   3   the file is refused; with --claims or --token: not admitted
+  4   with --claims or --token: not known, for an expression has what is not evaluated here
 
 What is found, and what to do: docs/how-to/import-trust.md";

@@ -60,15 +60,10 @@ fn in_words(claims: &Map<String, Value>) -> String {
 pub(super) fn traces(traces: &[(&Admission, Trace)], style: Style) -> String {
     let mut page = Page::new(style);
     for (admission, trace) in traces {
-        let word = if trace.admitted {
-            "admitted"
-        } else {
-            "not admitted"
-        };
-        let painted = if trace.admitted {
-            style.good(word)
-        } else {
-            style.bad(word)
+        let (word, painted) = match (trace.admitted, trace.is_certain()) {
+            (true, _) => ("admitted", style.good("admitted")),
+            (false, true) => ("not admitted", style.bad("not admitted")),
+            (false, false) => ("not known", style.unsure("not known")),
         };
         let whose = format!("{} ({})", admission.issuer(), admission.place());
         page.headline(word, &painted, &printable(&whose));
@@ -76,7 +71,7 @@ pub(super) fn traces(traces: &[(&Admission, Trace)], style: Style) -> String {
             let sign = match step.held {
                 Held::Yes => "✓",
                 Held::No | Held::Failed(_) => "✗",
-                Held::Open => "?",
+                Held::NotKnown(_) | Held::Open => "?",
             };
             let seen = match &step.seen {
                 Some(seen) => format!(", and it is {}", printable(seen)),

@@ -84,6 +84,8 @@ fn held_against(
         .map(|admission| (admission, admission.trace(claims)))
         .collect();
     let admitted = traces.iter().any(|(_, trace)| trace.admitted);
+    let is_certain = admitted || traces.iter().all(|(_, trace)| trace.is_certain());
+    let told = |admitted: bool, is_certain: bool| is_certain.then_some(admitted);
     if common.output == Format::Human {
         output::data(&draw::traces(&traces, output::style()))?;
     } else {
@@ -100,17 +102,18 @@ fn held_against(
                 json!({
                     "place": admission.place(),
                     "issuer": admission.issuer(),
-                    "admitted": trace.admitted,
+                    "admitted": told(trace.admitted, trace.is_certain()),
                     "steps": steps.collect::<Vec<_>>(),
                 })
             })
             .collect();
+        let admitted = told(admitted, is_certain);
         output::data(&pretty(&json!({ "admitted": admitted, "traces": traces })))?;
     }
-    Ok(if admitted {
-        Exit::Accepted
-    } else {
-        Exit::Rejected
+    Ok(match (admitted, is_certain) {
+        (true, _) => Exit::Accepted,
+        (false, true) => Exit::Rejected,
+        (false, false) => Exit::Undetermined,
     })
 }
 

@@ -8,7 +8,7 @@ mod pins;
 
 use std::path::PathBuf;
 
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_core::time::Time;
 use clap::{Args, Subcommand};
 
@@ -27,7 +27,7 @@ pub use pins::{
     PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,
 };
 
-use crate::arguments::spiffe_id;
+use crate::arguments::{spiffe_id, trust_domain};
 use crate::up::ADDRESS_FILE;
 
 /// Where a server listens that was told nothing else.
@@ -194,11 +194,16 @@ pub struct FederationMembers {
     #[arg(long, value_name = "URL")]
     pub url: String,
     /// By what the endpoint is known [default: https_spiffe with --endpoint-id, else https_web]
-    #[arg(long, value_name = "https_web|https_spiffe")]
+    #[arg(
+        long,
+        value_name = "https_web|https_spiffe",
+        value_parser = ["https_web", "https_spiffe"],
+        hide_possible_values = true
+    )]
     pub profile: Option<String>,
     /// The SPIFFE ID of the endpoint, for https_spiffe
-    #[arg(long, value_name = "ID")]
-    pub endpoint_id: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub endpoint_id: Option<SpiffeId>,
     /// Certificates (PEM) that are believed about an endpoint of https_web instead of what the
     /// system believes. May be repeated
     #[arg(long, value_name = "FILE")]
@@ -399,8 +404,8 @@ pub struct EntryMembers {
     #[arg(long, value_name = "SELECTOR")]
     pub selector: Vec<String>,
     /// The SPIFFE ID of the one node whose workloads it is for [default: every node]
-    #[arg(long, value_name = "ID")]
-    pub node: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub node: Option<SpiffeId>,
     /// What must have been attested of a node for it to serve the entry, such as
     /// x509pop:subject:cn:web-1. May be repeated; all must hold
     #[arg(long, value_name = "SELECTOR")]
@@ -409,8 +414,8 @@ pub struct EntryMembers {
     #[arg(long, value_name = "NAME")]
     pub dns: Vec<String>,
     /// A trust domain whose bundle the workload gets as well. May be repeated
-    #[arg(long, value_name = "NAME")]
-    pub federates_with: Vec<String>,
+    #[arg(long, value_name = "NAME", value_parser = trust_domain)]
+    pub federates_with: Vec<TrustDomain>,
     /// What tells several identities of one workload apart
     #[arg(long)]
     pub hint: Option<String>,
@@ -427,8 +432,8 @@ pub struct EntryMembers {
     #[arg(long, value_name = "WHY")]
     pub purpose: Option<String>,
     /// Until when, such as 2026-01-31T09:30:00Z or 2026-01-31
-    #[arg(long, value_name = "TIME")]
-    pub expires: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub expires: Option<Time>,
 }
 
 /// Commands on nodes.
@@ -619,8 +624,8 @@ pub struct WhyNotArguments {
     #[arg(long, value_name = "SELECTOR", required = true)]
     pub selector: Vec<String>,
     /// The SPIFFE ID of the node it runs on [default: any]
-    #[arg(long, value_name = "ID")]
-    pub node: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = spiffe_id)]
+    pub node: Option<SpiffeId>,
     /// Which server.
     #[command(flatten)]
     pub remote: Remote,

@@ -150,6 +150,9 @@ impl Client {
         else {
             return Err(self.foreign());
         };
+        if MISDIRECTED.contains(&code.as_str()) {
+            return Err(self.other(&format!("{sentence} {hint} ({code})")));
+        }
         if status.is_client_error() {
             let refusal = Refusal {
                 code,
@@ -172,9 +175,19 @@ impl Client {
                 why,
             };
         }
+        if let Some(why) = misdirected(error) {
+            return self.other(why);
+        }
         Fault::NoServer {
             server: self.server.clone(),
             why: error.to_string(),
+        }
+    }
+
+    fn other(&self, why: &str) -> Fault {
+        Fault::OtherAddress {
+            server: self.server.clone(),
+            why: why.to_owned(),
         }
     }
 
@@ -193,6 +206,27 @@ impl Client {
             self.server
         ))
     }
+}
+
+/// What a server of Avouch answers to plain HTTP where it speaks TLS.
+const MISDIRECTED: [&str; 2] = ["server.tls_required", "server.nodes_only"];
+
+/// What answers where neither TLS nor HTTP was found that was expected, if that is what ended a call.
+fn misdirected(error: &ureq::Error) -> Option<&'static str> {
+    let tls = match error {
+        ureq::Error::Io(error) => error.get_ref().and_then(|held| held.downcast_ref()),
+        ureq::Error::Rustls(error) => Some(error),
+        // What is no HTTP.
+        ureq::Error::Protocol(_) => {
+            return Some(
+                "what it says there is no HTTP; if it speaks TLS, name it with https://, and if that is its \
+                 address for nodes, name the one for HTTP",
+            );
+        }
+        _ => None,
+    };
+    matches!(tls, Some(rustls::Error::InvalidMessage(_)))
+        .then_some("it speaks no TLS there; if it is on this machine, name it with http://")
 }
 
 /// Why the certificate that a server has shown is not believed, if that is what ended a call.

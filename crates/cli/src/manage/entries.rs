@@ -151,9 +151,9 @@ impl Asking<'_> {
 
     fn create(&self, members: &EntryMembers) -> Result<Exit, Fault> {
         let Some(file) = &members.file else {
-            note_unheard_of(members.selector.iter().map(String::as_str));
+            let unheard_of = Unheard::of(members.selector.iter().map(String::as_str));
             let answer = self.client.post(&self.path, &named(members))?;
-            return tell_one(self.common, &answer, &ALL);
+            return tell_one(self.common, &unheard_of.beside(answer), &ALL);
         };
         let list = match read(file)? {
             Value::Array(list) => list,
@@ -165,28 +165,28 @@ impl Asking<'_> {
                     ));
                 }
                 None => {
-                    let one = Value::Object(one);
-                    note_unheard_of(selectors_of(&one));
+                    let one = as_shown(Value::Object(one));
+                    let unheard_of = Unheard::of(selectors_of(&one));
                     let answer = self.client.post(&self.path, &one)?;
-                    return tell_one(self.common, &answer, &ALL);
+                    return tell_one(self.common, &unheard_of.beside(answer), &ALL);
                 }
             },
             _ => return Err(Fault::Usage("a file holds an entry or many".to_owned())),
         };
-        note_unheard_of(list.iter().flat_map(selectors_of));
+        let unheard_of = Unheard::of(list.iter().flat_map(selectors_of));
         let mut answers = Vec::with_capacity(list.len());
         for batch in list.chunks(BATCH) {
             let answer = self.client.post(&self.path, &json!({ "entries": batch }))?;
             answers.extend_from_slice(list_of(&answer, "answers"));
         }
-        self.tell_answers(&answers, "entry")
+        self.tell_answers(&answers, "entry", &unheard_of)
     }
 
     /// What is named is changed and the rest stays; a file takes the place of all.
     fn update(&self, entry: &str, members: &EntryMembers) -> Result<Exit, Fault> {
         let path = self.at(entry)?;
         let next = match &members.file {
-            Some(file) => read(file)?,
+            Some(file) => as_shown(read(file)?),
             None => {
                 let mut there = self.client.get(&path)?;
                 let changed = named(members);
@@ -201,9 +201,9 @@ impl Asking<'_> {
                 there
             }
         };
-        note_unheard_of(selectors_of(&next));
+        let unheard_of = Unheard::of(selectors_of(&next));
         let answer = self.client.put(&path, &next)?;
-        tell_one(self.common, &answer, &ALL)
+        tell_one(self.common, &unheard_of.beside(answer), &ALL)
     }
 
     fn delete(&self, entries: &[String]) -> Result<Exit, Fault> {
@@ -213,15 +213,21 @@ impl Asking<'_> {
             let answer = self.client.post(&path, &json!({ "entries": batch }))?;
             answers.extend_from_slice(list_of(&answer, "answers"));
         }
-        self.tell_answers(&answers, "removed")
+        self.tell_answers(&answers, "removed", &Unheard::default())
     }
 
     /// What was done is data; what was refused is told beside it, by its place in what was sent.
-    fn tell_answers(&self, answers: &[Value], done: &str) -> Result<Exit, Fault> {
+    fn tell_answers(
+        &self,
+        answers: &[Value],
+        done: &str,
+        unheard_of: &Unheard,
+    ) -> Result<Exit, Fault> {
         let is_refused = |answer: &&Value| answer.get("problem").is_some();
         let refused = answers.iter().filter(is_refused).count();
         match self.common.output {
             Format::Human => {
+                unheard_of.warn();
                 let rows = answers.iter().filter_map(|answer| answer.get(done));
                 let rows: Vec<Value> = rows.cloned().collect();
                 if !rows.is_empty() {
@@ -233,7 +239,10 @@ impl Asking<'_> {
                     }
                 }
             }
-            _ => output::data(&pretty(&json!({ "answers": answers })))?,
+            _ => {
+                let answer = unheard_of.beside(json!({ "answers": answers }));
+                output::data(&pretty(&answer))?;
+            }
         }
         Ok(if refused == 0 {
             Exit::Accepted
@@ -249,12 +258,46 @@ fn selectors_of(entry: &Value) -> impl Iterator<Item = &str> {
     selectors.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Says of which selectors no agent of this version ever hears, the same once. The server takes them:
-/// an agent of a later one may. What has not the form of a selector it refuses itself.
-pub(super) fn note_unheard_of<'a>(selectors: impl Iterator<Item = &'a str>) {
-    let all: BTreeSet<&str> = selectors.filter(|one| one.contains(':')).collect();
-    for error in all.into_iter().filter_map(|one| Selector::parse(one).err()) {
-        output::note(&format!("no workload will have it: {error}"));
+/// An entry as a command has shown it, to be sent again: without what it warned of then.
+fn as_shown(mut entry: Value) -> Value {
+    if let Some(members) = entry.as_object_mut() {
+        members.remove(WARNINGS);
+    }
+    entry
+}
+
+/// The member of an answer in JSON that tells what the lines `warning:` tell a person.
+const WARNINGS: &str = "warnings";
+
+/// Of which selectors no agent of this version ever hears, the same once. The server takes them: an agent
+/// of a later one may. What has not the form of a selector it refuses itself.
+#[derive(Default)]
+pub(super) struct Unheard(Vec<String>);
+
+impl Unheard {
+    pub(super) fn of<'a>(selectors: impl Iterator<Item = &'a str>) -> Self {
+        let all: BTreeSet<&str> = selectors.filter(|one| one.contains(':')).collect();
+        let unheard_of = all.into_iter().filter_map(|one| Selector::parse(one).err());
+        Self(
+            unheard_of
+                .map(|error| format!("no workload will have it: {error}"))
+                .collect(),
+        )
+    }
+
+    pub(super) fn warn(&self) {
+        for warning in &self.0 {
+            output::warn(warning);
+        }
+    }
+
+    /// Warns of them beside an answer, once it is there: of what was refused it is not worth it.
+    fn beside(&self, mut answer: Value) -> Value {
+        self.warn();
+        if let (false, Some(members)) = (self.0.is_empty(), answer.as_object_mut()) {
+            members.insert(WARNINGS.to_owned(), json!(self.0));
+        }
+        answer
     }
 }
 
@@ -288,19 +331,27 @@ fn in_words(place: usize, problem: &Value) -> String {
 fn named(members: &EntryMembers) -> Value {
     let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
     let list = |list: &[String]| (!list.is_empty()).then(|| json!(list));
+    let federates_with = members.federates_with.iter().map(ToString::to_string);
+    let federates_with: Vec<String> = federates_with.collect();
     super::said([
         ("id", text(&members.id)),
         ("spiffe_id", text(&members.spiffe_id)),
-        ("parent", text(&members.node)),
+        (
+            "parent",
+            members.node.as_ref().map(|node| json!(node.as_str())),
+        ),
         ("node_selectors", list(&members.node_selector)),
         ("selectors", list(&members.selector)),
         ("dns_names", list(&members.dns)),
-        ("federates_with", list(&members.federates_with)),
+        ("federates_with", list(&federates_with)),
         ("hint", text(&members.hint)),
         ("x509_ttl", members.x509_ttl.map(|ttl| json!(ttl))),
         ("jwt_ttl", members.jwt_ttl.map(|ttl| json!(ttl))),
         ("owner", text(&members.owner)),
         ("purpose", text(&members.purpose)),
-        ("expires", text(&members.expires)),
+        (
+            "expires",
+            members.expires.map(|time| json!(time.to_string())),
+        ),
     ])
 }

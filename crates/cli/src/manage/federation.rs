@@ -78,7 +78,7 @@ fn sent(members: &FederationMembers) -> Result<Value, Fault> {
         ("profile", Some(json!(profile))),
         (
             "endpoint_spiffe_id",
-            members.endpoint_id.as_ref().map(|id| json!(id)),
+            members.endpoint_id.as_ref().map(|id| json!(id.as_str())),
         ),
         ("roots", (!roots.is_empty()).then(|| json!(roots))),
         ("bundle", bundle),

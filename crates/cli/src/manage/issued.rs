@@ -29,12 +29,13 @@ const ROW: [Column; 8] = [
 fn query(asked: &IssuedArguments) -> Result<String, Fault> {
     let mut query = String::new();
     let serial = asked.serial.as_ref().map(|serial| serial.replace(':', ""));
+    let since = asked.since.map(|since| since.to_string());
     for (name, text) in [
         ("serial", serial.as_deref()),
         ("spiffe_id", asked.spiffe_id.as_ref().map(SpiffeId::as_str)),
         ("entry", asked.entry.as_deref()),
         ("node", asked.node.as_ref().map(SpiffeId::as_str)),
-        ("since", asked.since.as_deref()),
+        ("since", since.as_deref()),
     ] {
         let Some(text) = text else {
             continue;

@@ -305,6 +305,15 @@ fn drawn(answer: &Value) -> String {
             failing,
         ));
     }
+    if let Some(failing) = answer
+        .get("asking_failing")
+        .filter(|failing| failing.is_object())
+    {
+        parts.push(members(
+            &[("NO ANSWER SINCE", "since"), ("BECAUSE", "sentence")],
+            failing,
+        ));
+    }
     if let Some(held) = answer.get("rollback").filter(|held| held.is_object()) {
         parts.push(members(
             &[

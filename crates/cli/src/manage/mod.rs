@@ -238,10 +238,12 @@ const AUTHORITY: [Column; 12] = [
 /// `authority`.
 pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
     let nothing = json!({});
+    // The one that asks no server.
     if let AuthorityCommand::Replay(replay) = &arguments.command {
         return log::replay(replay, common);
     }
     let client = Client::open(&arguments.remote)?;
+    let how = |anyway: bool| json!({ "anyway": anyway });
     let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
         let name = segment(name)?;
         path(common, &format!("{what}/{name}/{step}"))
@@ -253,21 +255,11 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
         }
         AuthorityCommand::Activate { authority, anyway } => {
-            let how = json!({ "anyway": anyway });
-            client.post(&at("authorities", authority, "activate")?, &how)?
+            client.post(&at("authorities", authority, "activate")?, &how(*anyway))?
         }
-        AuthorityCommand::Add {
-            trust_domain,
-            used_for,
-            constrain_ids,
-            permit_dns,
-        } => {
-            let new = json!({
-                "used_for": used_for,
-                "constrain_ids": constrain_ids,
-                "permit_dns": permit_dns,
-            });
-            client.post(&at("trust-domains", trust_domain, "authorities")?, &new)?
+        AuthorityCommand::Add(new) => {
+            let address = at("trust-domains", &new.trust_domain, "authorities")?;
+            client.post(&address, &new.members())?
         }
         AuthorityCommand::Csr { trust_domain } => {
             let address = at("trust-domains", trust_domain, "csr")?;
@@ -291,16 +283,12 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             anyway,
         } => {
             let address = at("trust-domains", trust_domain, "replace")?;
-            let answer = client.post(&address, &json!({ "anyway": anyway }))?;
-            match wait {
-                true => upstream::wait(&client, &path(common, "authorities")?, trust_domain)?,
-                false => answer,
-            }
+            let what = (trust_domain.as_str(), *anyway);
+            upstream::replace(&client, &address, what, *wait, common)?
         }
-        AuthorityCommand::Revoke { authority, anyway } => client.post(
-            &at("authorities", authority, "revoke")?,
-            &json!({ "anyway": anyway }),
-        )?,
+        AuthorityCommand::Revoke { authority, anyway } => {
+            client.post(&at("authorities", authority, "revoke")?, &how(*anyway))?
+        }
         AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
         AuthorityCommand::Log => return log::log(&client, common),
         AuthorityCommand::Replay(replay) => return log::replay(replay, common),
@@ -315,8 +303,7 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             return revoke_certificates(&client, &certificates_named(names, reason), common);
         }
         AuthorityCommand::Taint { authority, anyway } => {
-            let how = json!({ "anyway": anyway });
-            client.post(&at("authorities", authority, "taint")?, &how)?
+            client.post(&at("authorities", authority, "taint")?, &how(*anyway))?
         }
     };
     upstream::tell(common, &answer, &AUTHORITY)
@@ -415,7 +402,10 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
     ];
     let workload = said([
         ("selectors", Some(json!(arguments.selector))),
-        ("node", arguments.node.as_ref().map(|node| json!(node))),
+        (
+            "node",
+            arguments.node.as_ref().map(|node| json!(node.as_str())),
+        ),
     ]);
     let path = path(common, "why-not")?;
     let answer = Client::open(&arguments.remote)?.post(&path, &workload)?;

@@ -39,6 +39,21 @@ pub(super) fn import(
     tell_one(common, &answer, &IMPORTED)
 }
 
+/// `authority replace`: what is there then, and if it is waited for, once every node holds the new keys.
+pub(super) fn replace(
+    client: &Client,
+    address: &str,
+    (trust_domain, anyway): (&str, bool),
+    wait: bool,
+    common: &Common,
+) -> Result<Value, Fault> {
+    let answer = client.post(address, &json!({ "anyway": anyway }))?;
+    match wait {
+        true => self::wait(client, &path(common, "authorities")?, trust_domain),
+        false => Ok(answer),
+    }
+}
+
 /// What is sent for an import.
 fn read(
     certificates: &Path,
@@ -121,7 +136,7 @@ pub(super) fn tell_request(common: &Common, answer: &Value) -> Result<Exit, Faul
 /// Waits until every connected node holds the authorities of a trust domain that sign now, and says
 /// how far it is whenever that changes, if somebody watches. Those who read what is published come
 /// back when they like and are not waited for: it says who of them has still to.
-pub(super) fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
+fn wait(client: &Client, path: &str, trust_domain: &str) -> Result<Value, Fault> {
     let mut told = None;
     loop {
         let answer = client.get(path)?;

@@ -359,3 +359,31 @@ fn hostile_62_expressions_in_files_that_cost_too_much_are_found_or_refused_and_e
     }
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
+
+/// A regular expression that RE2 reads and this does not says neither yes nor no.
+#[test]
+fn what_is_not_evaluated_here_leaves_open_who_is_admitted() {
+    let folder = Folder::new("import_open");
+    let provider = json!({
+        "name": "projects/1/locations/global/workloadIdentityPools/ci/providers/main",
+        "attributeMapping": {"google.subject": "assertion.sub"},
+        "attributeCondition": "assertion.sub.matches('^o\\\\Cto$')",
+        "oidc": {"issuerUri": "https://idp.example.com", "allowedAudiences": ["a"]},
+    });
+    let claims = json!({"iss": "https://idp.example.com", "aud": "a", "sub": "octo"});
+    folder
+        .file("provider.json", provider.to_string())
+        .file("claims.json", claims.to_string());
+    let arguments = [
+        "import",
+        "gcp-wif",
+        "provider.json",
+        "--claims",
+        "claims.json",
+    ];
+    let told = folder.run(&arguments);
+    assert_eq!(told.code, 4, "{told:?}");
+    assert!(told.out.starts_with("not known"), "{told:?}");
+    let told = folder.run(&[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!(told.json()["admitted"], Value::Null, "{told:?}");
+}

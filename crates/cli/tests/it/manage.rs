@@ -114,10 +114,21 @@ fn an_entry_is_made_shown_changed_and_taken_away() {
     let mistyped = run(&[&["entry", "create", "--id", "mistyped"], &more[..]].concat());
     assert_eq!(mistyped.code, 0, "{}", mistyped.err);
     assert!(
-        mistyped.err.contains("no workload will have it"),
+        mistyped.err.contains("warning: no workload will have it"),
         "{}",
         mistyped.err
     );
+    // A program is told, too, and what it was told can be sent again.
+    let update = ["entry", "update", "mistyped", "-o", "json"];
+    let warned = run(&[&update[..], &["--selector", "unix:user-id:1"]].concat());
+    let warnings = &warned.json()["warnings"];
+    assert!(
+        warnings[0].as_str().unwrap().contains("unix:user-id:1"),
+        "{warnings}"
+    );
+    served.plane.folder.file("warned.json", &warned.out);
+    let again = run(&[&update[..], &["-f", "warned.json"]].concat());
+    assert_eq!(again.out, warned.out, "{}", again.err);
     let near = run(&["why-not", "--selector", "unix:uid:1"]);
     assert!(
         near.out.contains("unix:user-id:1, mistyped"),

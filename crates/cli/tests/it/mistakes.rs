@@ -124,6 +124,51 @@ fn no_argument_is_a_usage_error() {
     assert_eq!(folder.run(&["explain"]).code, 2);
 }
 
+/// Whether a server would take it is not asked: it is told before.
+#[test]
+fn a_value_that_cannot_be_read_is_a_usage_error_that_says_what_can() {
+    let folder = Folder::new("mistakes-values");
+    let entry = [
+        "entry",
+        "create",
+        "--tenant",
+        "demo",
+        "--selector",
+        "unix:uid:1",
+    ];
+    let relation = [
+        "federation",
+        "put",
+        "b.test",
+        "--tenant",
+        "demo",
+        "--url",
+        "https://b.test",
+    ];
+    let why_not = ["why-not", "--tenant", "demo", "--selector", "unix:uid:1"];
+    let day = "2027-01-31";
+    for (command, option, value, told) in [
+        (
+            &["authority", "issued", "--tenant", "demo"][..],
+            "--since",
+            "yesterday",
+            day,
+        ),
+        (&entry, "--expires", "soon", day),
+        (&entry, "--node", "web-1", "SPIFFE ID"),
+        (&entry, "--federates-with", "B Test", "B Test"),
+        (&relation, "--endpoint-id", "b.test", "SPIFFE ID"),
+        (&relation, "--profile", "web", "https_web"),
+        (&why_not, "--node", "web-1", "SPIFFE ID"),
+    ] {
+        let ran = folder.run(&[command, &[option, value]].concat());
+        assert_eq!(ran.code, 2, "{option}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(option), "{}", ran.err);
+        assert!(ran.err.contains(told), "{option}: {}", ran.err);
+        assert!(ran.out.is_empty(), "{}", ran.out);
+    }
+}
+
 #[test]
 fn standard_input_named_twice_is_a_usage_error() {
     let folder = Folder::new("stdin_twice");

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::https::{HttpsServer, Shown, root};
@@ -275,6 +276,7 @@ fn a_machine_that_was_forgotten_joins_again_and_one_that_was_banned_does_not() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a limit on how long is waited")]
 fn the_agent_of_a_node_that_was_sent_away_says_so_when_it_starts_again() {
     let plane = Plane::start("node-sent-away", &[]);
     let start = |name: &str| {
@@ -313,7 +315,21 @@ fn the_agent_of_a_node_that_was_sent_away_says_so_when_it_starts_again() {
         ("followed", "another has joined under its name since"),
     ];
     for (name, why) in told {
-        let _agent = Agent::start(&plane, name, &[]);
+        let agent = Agent::start(&plane, name, &[]);
+        // Whoever asks it for an identity learns at once what is wrong with the node.
+        for what in [&["x509"][..], &["jwt", "--audience", "a"], &["bundle"]] {
+            let command = [&["fetch"], what, &["--socket", &agent.socket]].concat();
+            let started = Instant::now();
+            let fetched = plane.folder.run(&command);
+            assert_eq!(fetched.code, 1, "{name}: {}", fetched.out);
+            assert!(fetched.err.contains("refuses this node"), "{}", fetched.err);
+            assert!(fetched.err.contains(why), "{name}: {}", fetched.err);
+            assert!(
+                started.elapsed() < Duration::from_secs(8),
+                "{}",
+                fetched.err
+            );
+        }
         let log = || std::fs::read_to_string(plane.folder.path().join(format!("{name}.log")));
         wait(|| log().unwrap().contains("the server refuses this node"));
         let log = log().unwrap();

@@ -85,6 +85,9 @@ fn a_server_with_a_certificate_speaks_https_and_follows_its_files() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("demo.avouch.test"), "{}", ran.out);
     // Who is not told to believe the CA does not.
+    let plain = list(&at("127.0.0.1").replace("https", "http"), &[]);
+    assert_eq!(plain.code, 1, "{}", plain.out);
+    assert!(plain.err.contains("server.tls_required"), "{}", plain.err);
     let strange = list(&at("localhost"), &[]);
     assert_eq!(strange.code, 1);
     // It is there, and starting another would not help.
@@ -274,4 +277,44 @@ fn what_administrators_show_does_not_cross_the_network_unprotected_by_chance() {
     let ran = folder.run(&[&start[..], &missing[..]].concat());
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("no.pem"), "{}", ran.err);
+}
+
+#[test]
+fn whoever_names_the_wrong_scheme_or_port_is_told_what_answers_there() {
+    let plane = Plane::start("secured_misdirected", &[]);
+    let nodes = plane.greeting.lines();
+    let nodes = nodes.filter_map(|line| line.trim().strip_prefix("nodes"));
+    let nodes = nodes.map(str::trim).next().unwrap();
+    for (server, told) in [
+        (
+            plane.http().replace("http", "https"),
+            "it speaks no TLS there",
+        ),
+        (format!("http://{nodes}"), "This is the address for nodes"),
+    ] {
+        let ran = plane.folder.run(&["tenant", "list", "--server", &server]);
+        assert_eq!(ran.code, 1, "{}", ran.out);
+        assert!(ran.err.contains(told), "{}", ran.err);
+        assert!(!ran.err.contains("start one with"), "{}", ran.err);
+    }
+    let http = plane.http();
+    let command = [
+        "agent",
+        "run",
+        "--server",
+        http.trim_start_matches("http://"),
+    ];
+    let trust = ["--server-trust", "avouch-data/server.json"];
+    let rest = [
+        "--agent-data",
+        "far",
+        "--socket",
+        "far.sock",
+        "--join-token",
+        "x",
+    ];
+    let ran = plane.folder.run(&[&command[..], &trust, &rest].concat());
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let told = "not the server's address for nodes";
+    assert!(ran.err.contains(told), "{}", ran.err);
 }

@@ -2,8 +2,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "it is waited for until a server has noticed; what is skipped is read from the output of the tests"
+    reason = "it is waited for until a server has noticed, and no longer than it may take"
 )]
 
 use std::io::{Read, Write};

@@ -5,6 +5,7 @@
 //! either someone else under the same name, who is refused, or the same one under another name, which
 //! is told with the change that a rule needs.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Believed;
@@ -32,6 +33,20 @@ pub struct Name {
     /// admitted anyway.
     pub is_by_id: bool,
 }
+
+impl Name {
+    /// The name as its issuer compares it: to GitHub and to GitLab `Octo-Org/Shop` is `octo-org/shop`, so
+    /// that whoever takes the one over has the other.
+    pub fn as_compared(&self) -> Cow<'_, str> {
+        match FOLDING.iter().any(|kind| self.fact.starts_with(kind)) {
+            true => Cow::Owned(self.name.to_lowercase()),
+            false => Cow::Borrowed(&self.name),
+        }
+    }
+}
+
+/// How the facts begin of issuers whose names may be written in large letters or small.
+const FOLDING: [&str; 2] = ["github.", "gitlab."];
 
 /// What has drifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,13 +12,15 @@ pub mod dpop;
 pub mod drift;
 mod give;
 pub mod introspection;
+mod lineage;
 mod proxying;
 mod reading;
 pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Before, Given, Granted, NO_ONE, Place, Wanted, give, still_given};
+pub use give::{Given, NO_ONE, Place, Wanted, give};
+pub use lineage::{Before, Granted, still_given};
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::{Ancestor, Statement};
 
@@ -34,7 +36,7 @@ pub struct Believed {
     pub statement: Option<Statement>,
     /// What names what they have shown, among all.
     pub digest: Digest,
-    /// What the tenant has on record of what it descends from, where it cannot say so itself: of a
-    /// certificate of the tenant.
+    /// What is on record of what it descends from, where it cannot say so itself: of a certificate of the
+    /// tenant, or of another one that is known here.
     pub on_record: Vec<Ancestor>,
 }

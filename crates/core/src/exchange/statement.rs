@@ -55,8 +55,8 @@ pub struct Statement {
     pub signed_in: SignedIn,
     /// When it was had, and by what it can be ended.
     pub birth: Birth,
-    /// What it says it descends from, the first ancestor first. Only what the tenant itself has
-    /// signed is believed about that.
+    /// What it says it descends from, the first ancestor first. Of what other tenants have signed nothing
+    /// in it vouches for anyone: that a token says so of itself only ever costs it something.
     pub lineage: Vec<Ancestor>,
 }
 
@@ -64,6 +64,9 @@ pub struct Statement {
 /// what was presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
+    /// The tenant whose anchor it is, by its issuer identifier, where that is another than the one that
+    /// names it.
+    pub of: Option<String>,
     /// The name of the anchor.
     pub anchor: String,
     /// What its key is called there: an issuer, a trust domain, the subject of a certificate.
@@ -253,7 +256,12 @@ pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
 /// As one element of the claim `lineage`, its members in the order of their names.
 impl Serialize for Ancestor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let count = 6 + usize::from(self.scopes.is_some()) + usize::from(self.thumbprint.is_some());
+        let told = [
+            self.of.is_some(),
+            self.scopes.is_some(),
+            self.thumbprint.is_some(),
+        ];
+        let count = 6 + told.into_iter().filter(|is_told| *is_told).count();
         let mut members = serializer.serialize_struct("Ancestor", count)?;
         members.serialize_field("anchor", &self.anchor)?;
         members.serialize_field("born", &self.birth.at.map(Time::unix))?;
@@ -261,6 +269,10 @@ impl Serialize for Ancestor {
         members.serialize_field("iss", &self.issuer)?;
         members.serialize_field("key", &self.key)?;
         members.serialize_field("marks", &self.birth.marks)?;
+        match &self.of {
+            Some(of) => members.serialize_field("of", of)?,
+            None => members.skip_field("of")?,
+        }
         match &self.scopes {
             Some(scopes) => members.serialize_field("scope", &scopes.join(" "))?,
             None => members.skip_field("scope")?,
@@ -297,6 +309,10 @@ impl Ancestor {
     pub fn of_claim(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
         Some(Self {
+            of: match value.get("of") {
+                None => None,
+                Some(of) => Some(of.as_str()?.to_owned()),
+            },
             anchor: text("anchor")?,
             issuer: text("iss")?,
             key: text("key")?,
@@ -315,8 +331,23 @@ impl Ancestor {
 
     /// Whether the two are one: had of the same, by the same.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let named = |one: &Self| (one.anchor.clone(), one.key.clone(), one.digest);
+        let named = |one: &Self| {
+            let Self {
+                of, anchor, key, ..
+            } = one.clone();
+            (of, anchor, key, one.digest)
+        };
         named(self) == named(other)
+    }
+
+    /// The same as another tenant names it, which is `reader`, when `sayer` has named it.
+    #[must_use]
+    pub fn told(self, sayer: &str, reader: impl Fn(&str) -> bool) -> Self {
+        let of = self.of.unwrap_or_else(|| sayer.to_owned());
+        Self {
+            of: (!reader(&of)).then_some(of),
+            ..self
+        }
     }
 
     /// As one element of the claim `lineage`.
@@ -331,6 +362,7 @@ impl Ancestor {
             None => birth_of(identity),
         };
         Self {
+            of: None,
             birth,
             anchor: reached.anchor.name.clone(),
             issuer: reached.subject.clone(),

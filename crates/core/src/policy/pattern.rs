@@ -22,7 +22,11 @@ enum Segment {
 }
 
 impl Pattern {
-    /// Reads a pattern; says what is wrong with it.
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for the detail of a refusal.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Err("the pattern is empty");

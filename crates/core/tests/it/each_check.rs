@@ -17,7 +17,7 @@ use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
-use avouch_testkit::extension::{self, CLIENT_AUTH, Extension};
+use avouch_testkit::extension::{self, CLIENT_AUTH, Extension, KeyUsage, SERVER_AUTH};
 use avouch_testkit::key::Key;
 use avouch_testkit::name::{self, GeneralName, Name};
 use avouch_testkit::world::Authority;
@@ -210,6 +210,46 @@ fn the_likeliest_issuer_is_tried_first() {
         assert_eq!(outcome(&verdict), "accept");
         assert_eq!(spent, alone);
     }
+}
+
+/// Key usage and extended key usage are consistent, or the certificate is for neither (RFC 5280 4.2.1.12).
+#[test]
+fn a_key_whose_usage_does_not_fit_serves_neither_end() {
+    const REFUSED: &str = "pki.extended_key_usage_not_permitted";
+    let told = |purpose: Purpose, profile: Profile, usages: &[KeyUsage]| {
+        let forge = CertificateForge::server(HOST).with(extension::key_usage(usages));
+        let forge = forge.with(extension::extended_key_usage(&[SERVER_AUTH, CLIENT_AUTH]));
+        let ask = below_root([&root().issue(forge)]);
+        ask.profile(profile).purpose(purpose).outcome()
+    };
+    let (server, client) = (Purpose::Server, Purpose::Client);
+    for purpose in [server, client] {
+        for usage in [
+            KeyUsage::CrlSign,
+            KeyUsage::NonRepudiation,
+            KeyUsage::DataEncipherment,
+            KeyUsage::KeyCertSign,
+        ] {
+            let outcome = told(purpose, Profile::Private, &[usage]);
+            assert_eq!(outcome, REFUSED, "{usage:?}");
+        }
+        for profile in [Profile::Private, Profile::Rfc5280] {
+            let other = [KeyUsage::CrlSign, KeyUsage::NonRepudiation];
+            assert_eq!(told(purpose, profile, &other), REFUSED);
+            let fitting = [KeyUsage::CrlSign, KeyUsage::DigitalSignature];
+            assert_eq!(told(purpose, profile, &fitting), "accept");
+        }
+        assert_eq!(
+            told(purpose, Profile::Private, &[KeyUsage::KeyAgreement]),
+            "accept"
+        );
+    }
+    let enciphers = [KeyUsage::KeyEncipherment];
+    assert_eq!(told(server, Profile::Private, &enciphers), "accept");
+    assert_eq!(told(client, Profile::Private, &enciphers), REFUSED);
+    // Whoever asks for no purpose has none refused.
+    let signs_lists = [KeyUsage::CrlSign];
+    assert_eq!(told(Purpose::Any, Profile::Private, &signs_lists), "accept");
 }
 
 #[test]

@@ -296,6 +296,7 @@ fn an_issuer_whose_keys_are_not_known_is_a_question_not_an_answer() {
     let asked = Ask::jwt(token.clone()).trust(&keyless);
     let need = Need::KeySet {
         issuer: ISSUER.to_owned(),
+        why: None,
     };
     assert_eq!(asked.needs(), [need]);
     // Another anchor may answer it.

@@ -408,7 +408,25 @@ fn hostile_58_names_are_compared_letter_by_letter() {
     of(forge().with(AUDIENCE, &format!("\n  {AUDIENCE}\t"))).is("accept");
     let other = format!("{AUDIENCE}\u{a0}");
     of(forge().with(AUDIENCE, &other)).is("federation.audience_mismatch");
-    of(forge().with(ISSUER, &format!("{ISSUER}\u{2003}"))).is("federation.issuer_unknown");
+    for space in ["\u{2003}", " ", "\n"] {
+        of(forge().with(ISSUER, &format!("{ISSUER}{space}"))).is("federation.issuer_unknown");
+    }
+}
+
+/// SAML Profiles 4.1.4.2: whoever sends a response has issued what is in it.
+#[test]
+fn hostile_58_a_response_that_names_another_issuer_is_refused() {
+    let sent_by = |issuer: &str| {
+        let named = format!(
+            "<saml:Issuer xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\">{issuer}</saml:Issuer>\
+             <samlp:Status>"
+        );
+        Ask::about(good().replace("<samlp:Status>", &named))
+    };
+    sent_by(ISSUER).is("accept");
+    for other in ["https://evil.example.com", &format!("{ISSUER} ")] {
+        sent_by(other).is("input.saml_malformed");
+    }
 }
 
 #[test]

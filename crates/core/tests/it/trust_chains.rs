@@ -152,7 +152,9 @@ fn hostile_56_constraints_hold_for_all_below() {
     .is_accepted();
     // What is in no domain is neither inside nor outside of one.
     let named = |entity: &str, constraints: &Value| {
-        let leaf = json!({"iss": entity, "sub": entity});
+        let keys = jwks(&[jwk(&key("token"), "token")]);
+        let metadata = json!({"openid_provider": {"issuer": entity, "jwks": keys}});
+        let leaf = json!({"iss": entity, "sub": entity, "metadata": metadata});
         let chain = good()
             .leaf(&leaf)
             .by_intermediate(&json!({"sub": entity}))
@@ -218,6 +220,41 @@ fn hostile_56_policies_that_conflict_or_are_not_met_refuse() {
     let other = good().by_intermediate(&metadata("mallory")).statements();
     ask(&other).is_refused("federation.signature_invalid");
     ask(&good().by_intermediate(&metadata("token")).statements()).is_accepted();
+}
+
+/// What a superior sets stands in the place of what the entity says itself (sections 5.2, 6.1.3.1.1).
+#[test]
+fn keys_that_a_superior_sets_sign_tokens_and_those_of_the_entity_do_not() {
+    let keys = |name: &str| jwks(&[jwk(&key(name), name)]);
+    let metadata = |name: &str| json!({"metadata": {"openid_provider": {"jwks": keys(name)}}});
+    let of = |name: &str| good().leaf(&metadata(name));
+    ask(&of("old").statements()).is_refused("federation.key_unknown");
+    let set = [
+        metadata("token"),
+        policy("jwks", &json!({"value": keys("token")})),
+    ];
+    for said in &set {
+        ask(&of("old").by_intermediate(said).statements()).is_accepted();
+    }
+    ask(&of("old").by_anchor(&set[1]).statements()).is_accepted();
+    // What the anchor says of the intermediate itself is nothing of the entity's.
+    ask(&of("old").by_anchor(&set[0]).statements()).is_refused("federation.key_unknown");
+    // The entity's own are none any more.
+    for said in [
+        metadata("new"),
+        policy("jwks", &json!({"value": keys("new")})),
+    ] {
+        let replaced = of("token").by_intermediate(&said).statements();
+        ask(&replaced).is_refused("federation.key_unknown");
+    }
+}
+
+#[test]
+fn what_the_metadata_calls_the_issuer_is_what_its_tokens_do() {
+    let of = |issuer: &str| good().by_anchor(&policy("issuer", &json!({"value": issuer})));
+    ask(&of(LEAF).statements()).is_accepted();
+    let other = of("https://evil.example.org").statements();
+    ask(&other).is_refused("federation.metadata_policy_violated");
 }
 
 /// A superior bounds what an entity is by its type, so keys under another type are no way around.

@@ -31,6 +31,7 @@ use super::{
 use crate::decisions::{Course, Said, Shown as Kept};
 use crate::fault::{Fault, Refused};
 use crate::issuers::seconds_until;
+use crate::tenant::Tenant;
 use crate::xml_signatures;
 
 /// How many chains of federations are tried for one token: one that is kept, one that is new, and one of
@@ -153,16 +154,32 @@ impl Exchange<'_> {
         Ok(believed)
     }
 
-    /// What the tenant has on record of what a certificate descends from, if it was given in exchange.
-    /// A serial number of someone else's that is one of ours, too, adds ancestors and takes none away.
+    /// What is on record of what a certificate descends from, if it was given in exchange: by this tenant, or
+    /// by another one here whose trust domain it names. A serial number of someone else's that is one of ours,
+    /// too, adds ancestors and takes none away.
     pub(super) fn on_record(&self, leaf: &[u8]) -> Result<Vec<Ancestor>, Refused> {
-        let serial = Certificate::parse(leaf).ok();
-        let serial = serial.and_then(|leaf| IntentId::parse(&serial_text(&leaf)));
-        let Some(serial) = serial else {
+        let Ok(leaf) = Certificate::parse(leaf) else {
             return Ok(Vec::new());
         };
-        let intent = self.plane.store.intent(self.tenant.id(), &serial)?;
-        Ok(intent.map(|intent| intent.lineage).unwrap_or_default())
+        let Some(serial) = IntentId::parse(&serial_text(&leaf)) else {
+            return Ok(Vec::new());
+        };
+        let recorded = |tenant: &Tenant| self.plane.store.intent(tenant.id(), &serial);
+        if let Some(intent) = recorded(self.tenant)? {
+            return Ok(intent.lineage);
+        }
+        let id = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
+        let owner = id.map(|id| self.plane.owner_of(id.trust_domain()));
+        let Some(owner) = owner.transpose()?.flatten() else {
+            return Ok(Vec::new());
+        };
+        let intent = recorded(&owner)?;
+        let lineage = intent.map(|intent| intent.lineage).unwrap_or_default();
+        let sayer = self.plane.issuer_of(owner.id());
+        let told = lineage.into_iter();
+        Ok(told
+            .map(|one| one.told(&sayer, |of| of == self.issuer))
+            .collect())
     }
 
     /// The challenge that the holder of a key of SSH has answered. It is one of this tenant, of the
@@ -422,7 +439,8 @@ impl Exchange<'_> {
         let shown = Some(Kept::of(&question.credential));
         self.course.replace(Course { shown, said: None });
         let (verdict, answers) = self.decided(&mut question, view)?;
-        self.note_verdict(&question, view, &verdict);
+        let explained = self.plane.saying_why(self.tenant, &verdict);
+        self.note_verdict(&question, view, &explained);
         let sealed = match verdict {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),

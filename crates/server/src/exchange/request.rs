@@ -279,9 +279,15 @@ impl IntrospectionRequest {
     }
 }
 
+/// A scope is a set (RFC 6749 3.3): a word that stands twice is granted once, and told once.
 fn scopes(text: &str) -> Vec<String> {
-    let scopes = text.split(' ').filter(|scope| !scope.is_empty());
-    scopes.map(str::to_owned).collect()
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    scopes
 }
 
 fn kind_of(text: &str) -> Result<IssuedKind, Reason> {

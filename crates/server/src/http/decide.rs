@@ -229,6 +229,7 @@ impl Asking<'_> {
             };
             verdict = xml_signatures::decide(question, &view, &AwsLc, self.budget)?;
         }
+        let verdict = plane.saying_why(self.tenant, &verdict).into_owned();
         Ok((verdict, view))
     }
 }

@@ -19,6 +19,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::files;
+use crate::plain_http::{TLS_REQUIRED, unless_plain};
 use crate::plane::Plane;
 use crate::shares::{Share, Shares};
 use crate::tls::Shown;
@@ -126,6 +127,7 @@ async fn secured(stream: TcpStream, shown: &Shown) -> Option<Stream> {
     if matches!(shown, Shown::Nothing) {
         return Some(Stream::Plain(stream));
     }
+    let stream = unless_plain(stream, &TLS_REQUIRED).await?;
     let failed = |error: io::Error| tracing::info!(%error, "a connection was not made");
     let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
     let started = started.map_err(failed).ok()?;

@@ -13,6 +13,7 @@
 
 mod drill;
 mod keys;
+mod missing;
 mod panels;
 mod pins;
 mod ranking;

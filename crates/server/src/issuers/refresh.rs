@@ -221,7 +221,7 @@ fn missing(verdict: &Verdict) -> Vec<(String, Option<String>)> {
         Verdict::Undetermined(needs) => needs
             .iter()
             .filter_map(|need| match need {
-                Need::KeySet { issuer } => Some((issuer.clone(), None)),
+                Need::KeySet { issuer, .. } => Some((issuer.clone(), None)),
                 Need::Audience
                 | Need::Challenge
                 | Need::Introspection { .. }

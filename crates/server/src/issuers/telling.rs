@@ -99,6 +99,7 @@ impl Plane {
                 "usable_until": shown(next.saturating_add(settings.stale_for)),
             })),
             "failing": keys.failing.as_ref().map(Failing::told),
+            "asking_failing": self.asking.failing(tenant.id(), id, now),
             "quarantined": keys.quarantine.as_ref().map(super::keys::Quarantine::to_json),
             "waiting_for_release": waiting(&settings, &keys),
             "waiting_keys": keys.waiting(&settings.issuer, now),

@@ -19,6 +19,7 @@ use tonic::transport::server::Connected;
 
 use super::Session;
 use crate::files;
+use crate::plain_http::{NODES_ONLY, unless_plain};
 use crate::plane::Plane;
 use crate::shares::{Share, Shares};
 use crate::turned_away::Crowd;
@@ -101,14 +102,17 @@ async fn shake_hands(
 ) -> Option<Connection> {
     // Small messages in both directions: waiting to fill packets would only delay them.
     drop(stream.set_nodelay(true));
-    let shaken = tokio::time::timeout(LONGEST_HANDSHAKE, acceptor.accept(stream)).await;
-    let stream = match shaken {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
+    let shaken = async {
+        let stream = unless_plain(stream, &NODES_ONLY).await?;
+        Some(acceptor.accept(stream).await)
+    };
+    let stream = match tokio::time::timeout(LONGEST_HANDSHAKE, shaken).await {
+        Ok(Some(Ok(stream))) => stream,
+        Ok(Some(Err(error))) => {
             tracing::info!(%error, "a connection was not made");
             return None;
         }
-        Err(_) => return None,
+        Ok(None) | Err(_) => return None,
     };
     let address = stream.get_ref().0.peer_addr().ok();
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();

@@ -28,7 +28,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, State};
 use crate::fault::{Fault, Refused};
 use crate::issuing::{Wanted, WantedToken};
 use crate::nodes::Admitted;
@@ -421,7 +421,7 @@ fn is_so_still(plane: &Plane, caller: &Caller) -> bool {
     let tenant = plane.opened(&caller.tenant);
     let state = tenant.map(|tenant| {
         let held = tenant.held();
-        (held.bundle_sequence, held.ended_sequence)
+        State::of(&held)
     });
     state.is_some() && state == caller.as_of
 }

@@ -91,7 +91,9 @@ impl Plane {
         self.settle_all(tenant, uses, &[], worked_out)
     }
 
-    fn settle_all<T>(
+    /// As [`Plane::settle`], with all of this in the same commit: what may be used once, and intents on
+    /// record.
+    pub(crate) fn settle_all<T>(
         &self,
         tenant: &Arc<Tenant>,
         uses: &[SingleUse],

@@ -410,10 +410,13 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
             count,
             "who does not answer is left alone for a while"
         );
+        let failing = registry.show("as")["asking_failing"].clone();
+        assert_eq!(failing["since"], "2027-01-15T08:00:00Z", "{failing}");
         registry.pass(6);
     }
     asked.holds(&registry);
     assert_eq!(word(&registry, "opaque-token"), "accept");
+    assert_eq!(registry.show("as")["asking_failing"], Value::Null);
     // What a stranger's token makes it answer silences it for no other token; that it fails does.
     for (status, another) in [
         (400, "accept"),

@@ -303,6 +303,37 @@ fn hostile_22_keys_on_another_host_need_a_word_of_the_administrator() {
     assert_eq!(elsewhere.key_sets_asked(), asked);
 }
 
+/// Whoever looks for why a token is not believed learns why the keys are not there.
+#[test]
+fn a_verdict_says_why_the_keys_of_an_issuer_are_missing() {
+    let registry = Registry::new();
+    let issuer = IssuerServer::start();
+    let key = Key::p256("a");
+    issuer.publish(&[(&key, "k-a")]);
+    let mut without_ca = document(&issuer);
+    without_ca.as_object_mut().unwrap().remove("ca");
+    registry.put("ci", &without_ca);
+    registry.exchanges_jobs_of("ci");
+    let shown = token(&registry, &issuer, &key, "k-a");
+    let verdict = registry.verdict("one", &shown);
+    assert_eq!(verdict["verdict"], "undetermined", "{verdict}");
+    let told = |verdict: &Value| {
+        let need = &verdict["needs"][0];
+        assert_eq!(need["kind"], "key_set", "{verdict}");
+        let sentence = need["sentence"].as_str().unwrap().to_owned();
+        assert!(sentence.contains("could not be fetched"), "{sentence}");
+        assert!(sentence.contains("(fetch.tls_failed)"), "{sentence}");
+    };
+    told(&verdict);
+    // Who shows the token learns that it is not known; the tenant finds why under the decision.
+    let refused = registry.exchange(&shown);
+    assert!(!refused.body.contains("tls"), "{}", refused.body);
+    let decision = refused.json()["decision"].as_str().unwrap().to_owned();
+    let path = format!("/v1/tenants/one/decisions/{decision}");
+    let kept = registry.call("GET", &path, None).json();
+    told(&kept["verdict"]);
+}
+
 #[test]
 fn hostile_23_an_issuer_that_cannot_show_who_it_is_is_not_read() {
     let registry = Registry::new();

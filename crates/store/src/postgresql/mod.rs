@@ -72,6 +72,11 @@ impl PostgresqlStore {
     ///
     /// Connections that leave this machine are encrypted, and the certificate of the server must be
     /// for the host and come from a root of the system, or of the file `sslrootcert`.
+    ///
+    /// # Errors
+    ///
+    /// The address is none, the database cannot be reached or does not let us in, or it was used by a later
+    /// version.
     pub fn connect(address: &str) -> Result<Self, Fault> {
         let address = Address::parse(address)?.kept_alive();
         let mut first = Session::new(address.clone());

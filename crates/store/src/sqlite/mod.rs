@@ -66,6 +66,10 @@ impl SqliteStore {
     /// Opens `avouch.sqlite3` in the folder of the deployment, which must be there. The file is
     /// made if it is missing, readable for its owner alone, and brought up to the schema of this
     /// program.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed, or the database is damaged or was used by a later version.
     pub fn open(folder: &Path) -> Result<Self, Fault> {
         let file = DatabaseFile {
             path: folder.join(DATABASE_FILE),

@@ -268,6 +268,7 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
         entry: None,
         node: None,
         lineage: vec![Ancestor {
+            of: None,
             anchor: "github".to_owned(),
             issuer: "https://a.test".to_owned(),
             key: "k \"1\"".to_owned(),

@@ -6,7 +6,7 @@ use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
 
 use super::super::client::Client;
-use super::super::entries::note_unheard_of;
+use super::super::entries::Unheard;
 use super::documents::{Name, Place, Problem, Wanted};
 use super::kind::Kind;
 use super::there::{self, is_unknown};
@@ -104,7 +104,7 @@ pub(super) fn plan(
     if let Some(owner) = prune {
         steps.extend(planning.superfluous(&wanted, owner)?);
     }
-    note_unheard_of(steps.iter().flat_map(new_selectors));
+    Unheard::of(steps.iter().flat_map(new_selectors)).warn();
     Ok(match planning.problems.is_empty() {
         true => Ok(steps),
         false => Err(planning.problems),

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use avouch_core::id::SpiffeId;
+use avouch_core::time::Time;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
+use super::time;
 use crate::arguments::spiffe_id;
 
 /// Commands on authorities.
@@ -23,19 +26,7 @@ pub enum AuthorityCommand {
     },
     /// Add an intermediate for people, devices or a cluster
     #[command(after_help = ADD_EXAMPLES)]
-    Add {
-        /// The trust domain
-        trust_domain: String,
-        /// For whom it signs
-        #[arg(long = "use", value_name = "people|devices|cluster")]
-        used_for: String,
-        /// Only SPIFFE IDs of the trust domain, by a name constraint; rustls refuses all below it
-        #[arg(long)]
-        constrain_ids: bool,
-        /// Only DNS names below NAME, by a name constraint. May be repeated
-        #[arg(long, value_name = "NAME")]
-        permit_dns: Vec<String>,
-    },
+    Add(NewAuthority),
     /// Make a key for an intermediate whose certificate another CA signs, and the request for it
     #[command(after_help = UPSTREAM_EXAMPLES)]
     Csr {
@@ -165,7 +156,12 @@ pub struct SignCsrArguments {
     #[arg(long, value_name = "SECONDS")]
     pub ttl: Option<u32>,
     /// The intermediate that signs, and so what the certificate is for [default: services]
-    #[arg(long = "use", value_name = "services|people|devices")]
+    #[arg(
+        long = "use",
+        value_name = "services|people|devices",
+        value_parser = ["services", "people", "devices"],
+        hide_possible_values = true
+    )]
     pub used_for: Option<String>,
 }
 
@@ -283,6 +279,33 @@ Examples:
 
 How to go on: docs/how-to/cluster.md";
 
+/// The arguments of `authority add`.
+#[derive(Args, Debug)]
+pub struct NewAuthority {
+    /// The trust domain
+    pub(in crate::manage) trust_domain: String,
+    /// For whom it signs
+    #[arg(long = "use", value_name = "people|devices|cluster")]
+    used_for: String,
+    /// Only SPIFFE IDs of the trust domain, by a name constraint; rustls refuses all below it
+    #[arg(long)]
+    constrain_ids: bool,
+    /// Only DNS names below NAME, by a name constraint. May be repeated
+    #[arg(long, value_name = "NAME")]
+    permit_dns: Vec<String>,
+}
+
+impl NewAuthority {
+    /// What is asked of a server.
+    pub(in crate::manage) fn members(&self) -> Value {
+        json!({
+            "used_for": self.used_for,
+            "constrain_ids": self.constrain_ids,
+            "permit_dns": self.permit_dns,
+        })
+    }
+}
+
 /// The arguments of `authority issued`.
 #[derive(Args, Debug)]
 pub struct IssuedArguments {
@@ -303,8 +326,8 @@ pub struct IssuedArguments {
     #[arg(long, value_name = "ID", value_parser = spiffe_id)]
     pub node: Option<SpiffeId>,
     /// All since this time or day
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Time>,
 }
 
 const ISSUED_EXAMPLES: &str = "\

@@ -12,6 +12,10 @@ const MODULUS_BITS_MAX: usize = 8192;
 /// The longest public exponent, in bits: the longest that AWS-LC checks with.
 const EXPONENT_BITS_MAX: usize = 33;
 
+/// What is said of a modulus of which [`looks_like_roca`] holds.
+pub(in crate::credential) const ROCA: &str =
+    "its modulus has the mark of keys that can be factored (ROCA, CVE-2017-15361)";
+
 /// `RSAPublicKey` (RFC 8017 A.1.1).
 #[derive(Sequence)]
 struct RsaPublicKey<'a> {
@@ -54,10 +58,7 @@ pub(in crate::credential) fn public_key(
         return Err(NotAKey::Malformed("its exponent has more than 33 bits"));
     }
     if looks_like_roca(modulus) {
-        return Err(NotAKey::Weak(
-            "its modulus has the mark of keys that can be factored (ROCA, CVE-2017-15361)"
-                .to_owned(),
-        ));
+        return Err(NotAKey::Weak(ROCA.to_owned()));
     }
     let unusable = || NotAKey::Malformed("its numbers cannot be used");
     let der = UintRef::new(modulus)
@@ -94,7 +95,7 @@ fn is_even(number: &[u8]) -> bool {
 /// The fingerprint of keys made by the library of CVE-2017-15361: their primes are powers of 65537
 /// modulo many small primes, and so is the modulus. A random modulus passes for one about once in
 /// 2^27.
-fn looks_like_roca(modulus: &[u8]) -> bool {
+pub(in crate::credential) fn looks_like_roca(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
         97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,

@@ -142,7 +142,7 @@ impl Assertion {
         check_conditions(conditions)?;
         Ok(Self {
             id: id.to_owned(),
-            issuer: text(issuer)?.to_owned(),
+            issuer: exact_text(issuer)?.to_owned(),
             issued_at: xml::time(issued_at, Rounded::Up)?,
             subject: Subject::of(subject)?,
             not_before: moment(conditions, "NotBefore", Rounded::Up)?,

@@ -56,12 +56,16 @@ impl Presented {
         }
         let issuer = named(assertion, ASSERTION, "Issuer").next();
         let issuer = issuer.ok_or(Reason::SamlElementMissing { element: "Issuer" })?;
+        let issuer = xml::exact_text(issuer)?;
+        if root != assertion {
+            check_issuer_of_response(root, issuer)?;
+        }
         let of_response = |name| {
             let value = attribute(root, name).filter(|_| root != assertion);
             value.map(str::to_owned)
         };
         Ok(Self {
-            issuer: xml::text(issuer)?.to_owned(),
+            issuer: issuer.to_owned(),
             id: id.to_owned(),
             response_to: of_response("InResponseTo"),
             destination: of_response("Destination"),
@@ -168,6 +172,22 @@ fn check_response(root: Node<'_, '_>) -> Result<(), Reason> {
     Err(Reason::SamlStatus {
         status: code.to_owned(),
     })
+}
+
+/// Whoever wraps an assertion is who has issued it, if it says who it is (SAML Profiles 4.1.4.2).
+fn check_issuer_of_response(root: Node<'_, '_>, of_assertion: &str) -> Result<(), Reason> {
+    let Some(issuer) = named(root, ASSERTION, "Issuer").next() else {
+        return Ok(());
+    };
+    let issuer = xml::exact_text(issuer)?;
+    if issuer == of_assertion {
+        return Ok(());
+    }
+    Err(malformed(format!(
+        "its response is one of {}, and its assertion of {}",
+        printable(issuer),
+        printable(of_assertion)
+    )))
 }
 
 fn check_version(node: Node<'_, '_>) -> Result<(), Reason> {

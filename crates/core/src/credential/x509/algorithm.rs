@@ -8,6 +8,7 @@ use der::{Decode, Sequence, Tag};
 use super::der_read::{
     Context, Detail, decode, decode_all, detail, each, elements, exactly, expect, inside,
 };
+use crate::credential::jose::rsa::{ROCA, looks_like_roca};
 use crate::crypto::{Hash, KeyKind, PublicKey, Scheme};
 
 /// Why the key of a certificate cannot be used. The certificate itself can still be read: a path
@@ -197,6 +198,10 @@ fn rsa_key(der: &[u8]) -> Result<PublicKey, KeyProblem> {
     if modulus.last().is_none_or(|byte| byte % 2 == 0) {
         return malformed("its modulus is even");
     }
+    // CA/B BR 6.1.1.3; whoever factors the key of a CA makes certificates as they like.
+    if looks_like_roca(modulus) {
+        return malformed(ROCA);
+    }
     match key.exponent.as_bytes() {
         [] | [0..=2] => malformed("its exponent is less than 3"),
         exponent if exponent.last().is_none_or(|byte| byte % 2 == 0) => {
@@ -233,4 +238,46 @@ pub(crate) fn oid_name(oid: &ObjectIdentifier) -> String {
         .find_map(|prefix| name.strip_prefix(prefix))
         .unwrap_or(name)
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Encode;
+
+    use super::*;
+
+    /// A power of 65537 times a factor, which has the mark for the factor 1.
+    fn power_of_65537(exponent: usize, factor: u16) -> Vec<u8> {
+        let mut words = vec![factor];
+        for _ in 0..exponent {
+            let shifted = [&[0][..], &words].concat();
+            let mut carry = 0;
+            let sum = shifted.iter().enumerate().map(|(at, word)| {
+                let sum = u32::from(*word) + u32::from(words.get(at).copied().unwrap_or(0)) + carry;
+                carry = sum >> 16;
+                (sum & 0xffff) as u16
+            });
+            let mut next: Vec<u16> = sum.collect();
+            next.push(carry as u16);
+            words = next;
+        }
+        let bytes = words.iter().rev().flat_map(|word| word.to_be_bytes());
+        bytes.skip_while(|byte| *byte == 0).collect()
+    }
+
+    #[test]
+    fn a_modulus_with_the_mark_of_roca_is_no_key() {
+        let read = |modulus: &[u8]| {
+            let key = RsaPublicKey {
+                modulus: UintRef::new(modulus).unwrap(),
+                exponent: UintRef::new(&[1, 0, 1]).unwrap(),
+            };
+            rsa_key(&key.to_der().unwrap()).map(|key| key.kind())
+        };
+        let marked = power_of_65537(128, 1);
+        let refused = read(&marked).unwrap_err();
+        assert_eq!(refused, KeyProblem::Malformed(ROCA.to_owned()));
+        // The near miss: no power modulo 11.
+        assert!(read(&power_of_65537(128, 13)).is_ok());
+    }
 }

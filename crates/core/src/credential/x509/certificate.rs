@@ -135,7 +135,11 @@ impl Certificate {
         self.not_after
     }
 
-    /// The key of the subject, or why it cannot be used.
+    /// The key of the subject.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
     pub fn public_key(&self) -> Result<&PublicKey, &KeyProblem> {
         self.public_key.as_ref()
     }

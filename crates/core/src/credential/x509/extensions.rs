@@ -71,6 +71,33 @@ impl KeyUsage {
         [2, 3, 4, 7, 8].into_iter().any(|bit| self.has(bit))
     }
 
+    /// Bits 0, 2 or 4, of which one serves a server of TLS (RFC 5280 4.2.1.12).
+    pub(crate) fn fits_server(self) -> bool {
+        [0, 2, 4].into_iter().any(|bit| self.has(bit))
+    }
+
+    /// Bits 0 or 4, of which one serves a client of TLS (RFC 5280 4.2.1.12).
+    pub(crate) fn fits_client(self) -> bool {
+        [0, 4].into_iter().any(|bit| self.has(bit))
+    }
+
+    /// The bits that are set, by their names.
+    pub(crate) fn names(self) -> Vec<String> {
+        const NAMES: [&str; 9] = [
+            "digitalSignature",
+            "nonRepudiation",
+            "keyEncipherment",
+            "dataEncipherment",
+            "keyAgreement",
+            "keyCertSign",
+            "cRLSign",
+            "encipherOnly",
+            "decipherOnly",
+        ];
+        let set = (0..).zip(NAMES).filter(|(bit, _)| self.has(*bit));
+        set.map(|(_, name)| name.to_owned()).collect()
+    }
+
     /// Bit 5.
     pub fn key_cert_sign(self) -> bool {
         self.has(5)

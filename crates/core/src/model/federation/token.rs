@@ -99,6 +99,7 @@ impl<'a> TokenModel<'a> {
         if let (Some((_, issuer)), Form::Bearer) = (keyless, self.form) {
             return Verdict::Undetermined(vec![Need::KeySet {
                 issuer: issuer.issuer().to_owned(),
+                why: None,
             }]);
         }
         if let Some(awaited) = self.awaited_key() {

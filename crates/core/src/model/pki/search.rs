@@ -133,7 +133,8 @@ pub(super) struct Pki<'a> {
     checked: RefCell<BTreeMap<Edge, Result<(), Reason>>>,
 }
 
-/// A certificate, by its place, and the one whose key may have signed it, by its address.
+/// A certificate, by its place, and the one whose key may have signed it, by its address. It is only ever
+/// looked up: in which order addresses are changes from run to run.
 type Edge = (usize, *const Certificate);
 
 impl<'a> Pki<'a> {

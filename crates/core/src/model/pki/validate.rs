@@ -72,6 +72,7 @@ pub(super) fn conclude(
         let may_issue = may_issue(end_entity, cas);
         baseline::end_entity(end_entity, may_issue, question.purpose, budget)?;
     }
+    key_usable_for(end_entity, question).map_err(Stop::Decided)?;
     name_constraints::check(&path, profile, budget)?;
     let policies = policies::check(
         path.get(1..).unwrap_or_default(),
@@ -301,6 +302,32 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
         }
         _ => Ok(()),
     }
+}
+
+/// The key usage of an end entity is consistent with what it is used for (RFC 5280 4.2.1.12): who serves
+/// signs, decrypts or agrees on a key in a handshake of TLS, and a client signs or agrees on one.
+/// SPIFFE asks for more, whatever the purpose.
+fn key_usable_for(end_entity: &Certificate, question: &Question) -> Result<(), Reason> {
+    let (usage, purpose) = (&end_entity.extensions().key_usage, question.purpose);
+    let Some(usage) = usage
+        .as_ref()
+        .filter(|_| question.profile != Profile::Spiffe)
+    else {
+        return Ok(());
+    };
+    let is_consistent = match purpose {
+        Purpose::Any => true,
+        Purpose::Client => usage.value.fits_client(),
+        Purpose::Server => usage.value.fits_server(),
+    };
+    if is_consistent {
+        return Ok(());
+    }
+    Err(Reason::ExtendedKeyUsageNotPermitted {
+        subject: end_entity.title().to_string(),
+        purpose: purpose.extended_key_usage().to_owned(),
+        usages: usage.value.names(),
+    })
 }
 
 /// A bundle is trusted for what is in its trust domain and for nothing else, under whichever profile; and

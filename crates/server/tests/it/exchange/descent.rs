@@ -333,3 +333,194 @@ fn a_credential_of_one_tenant_becomes_one_of_another_under_the_rules_of_that() {
         "spiffe.trust_domain_unknown"
     );
 }
+
+/// Two tenants that believe what the other gives, and a workflow that comes in at the first of them.
+struct ThereAndBack {
+    cloud: Cloud,
+}
+
+const HERE: &str = "https://avouch.test/t/one";
+const THERE: &str = "https://avouch.test/t/two";
+
+impl ThereAndBack {
+    /// The tenants know each other by this, as an anchor has it: by their keys or by their bundles.
+    fn by(known: impl Fn(&World, &str) -> Value) -> Self {
+        let settings = Settings {
+            public_url: "https://avouch.test".to_owned(),
+            ..Settings::default()
+        };
+        let cloud = Cloud::of(World::with(settings));
+        let mut outward = for_ourselves();
+        outward["gives"]["audiences"] = json!([THERE]);
+        outward["gives"]["kinds"] = json!(["jwt-svid", "x509-svid"]);
+        outward["gives"]["lifetime"] = json!(120);
+        cloud.rule("deploy", &outward);
+        for (tenant, other) in [("one", "two"), ("two", "one")] {
+            let path = format!("/v1/tenants/{tenant}/anchors/{other}");
+            let anchor = super::for_everyone(&known(&cloud.world, other));
+            let put = cloud.manage("PUT", &path, &anchor);
+            assert_eq!(put.status, 200, "{}", put.body);
+        }
+        let rule = |from: &str, subject: &str, gives: &str, audience: &str| {
+            json!({
+                "from": {"anchor": from, "facts": {"subject": subject}},
+                "gives": {"spiffe_id": gives, "audiences": [audience], "lifetime": 3600,
+                          "outlives": true, "kinds": ["jwt-svid", "x509-svid"]},
+                "owner": "a test", "reason": "a test",
+            })
+        };
+        let guests = rule(
+            "one",
+            "spiffe://one.test/ci/74/deploy",
+            "spiffe://two.test/guest",
+            HERE,
+        );
+        cloud.rule_of("two", "guests", &guests);
+        let back = rule(
+            "two",
+            "spiffe://two.test/guest",
+            "spiffe://one.test/back",
+            CLOUD,
+        );
+        cloud.rule_of("one", "back", &back);
+        Self { cloud }
+    }
+
+    fn ask(&self, tenant: &str, form: &str) -> Answer {
+        let htu = json!(format!("https://avouch.test/t/{tenant}/token"));
+        let proof = self.cloud.proof().claim("htu", htu);
+        let proof = proof.sign_nameless(&self.cloud.holder);
+        self.cloud.send_to(tenant, form, &[("dpop", &proof)])
+    }
+
+    /// What the first tenant gives the workflow.
+    fn first(&self) -> String {
+        let subject = self.cloud.workflow(&json!({"aud": HERE}));
+        token(&self.ask("one", &exchange_form(&subject, &[])))
+    }
+
+    /// What the second gives for that.
+    fn second(&self) -> String {
+        token(&self.ask("two", &exchange_form(&self.first(), &[])))
+    }
+
+    /// What the first gives for that again.
+    fn back(&self, guest: &str) -> Answer {
+        self.ask("one", &exchange_form(guest, &[]))
+    }
+
+    fn bound(&self, at_most: &Value) {
+        let mut anchor = self.cloud.github_anchor();
+        anchor["grants_at_most"] = at_most.clone();
+        self.cloud.anchor("github", &anchor);
+    }
+}
+
+fn by_keys(world: &World, other: &str) -> Value {
+    let keys = world.get(&format!("/t/{other}/keys")).json();
+    json!({"issuer": format!("https://avouch.test/t/{other}"), "jwks": keys})
+}
+
+fn by_bundle(world: &World, other: &str) -> Value {
+    let bundle = world.get(&format!("/t/{other}/bundle/{other}.test")).json();
+    json!({"trust_domain": format!("{other}.test"), "bundle": bundle})
+}
+
+/// Whether the tenants know each other by keys or by bundles.
+const WAYS: [fn(&World, &str) -> Value; 2] = [by_keys, by_bundle];
+
+#[test]
+fn a_way_through_another_tenant_and_back_leads_around_no_bound() {
+    for way in WAYS {
+        let world = ThereAndBack::by(way);
+        let guest = world.second();
+        let said = claims(&guest);
+        assert_eq!(said["sub"], "spiffe://two.test/guest");
+        let named = |place: usize, member: &str| said["lineage"][place][member].clone();
+        assert_eq!(
+            (named(0, "of"), named(0, "anchor")),
+            (json!(HERE), json!("github"))
+        );
+        assert_eq!(
+            (named(1, "of"), named(1, "anchor")),
+            (Value::Null, json!("one"))
+        );
+        // What was exchanged before does not outlive itself by being exchanged elsewhere.
+        assert!(
+            said["exp"].as_i64().unwrap() <= world.cloud.now() + 120,
+            "{said:?}"
+        );
+
+        let back = claims(&token(&world.back(&guest)));
+        assert_eq!(back["sub"], "spiffe://one.test/back");
+        let lineage = back["lineage"].as_array().unwrap();
+        let anchors: Vec<&Value> = lineage.iter().map(|one| &one["anchor"]).collect();
+        assert_eq!(anchors, ["github", "one", "two"]);
+        let of: Vec<&Value> = lineage.iter().map(|one| &one["of"]).collect();
+        assert_eq!(of, [&Value::Null, &json!(THERE), &Value::Null]);
+
+        world.bound(&json!({"below": ["spiffe://one.test/ci"]}));
+        let refused = world.back(&world.second());
+        assert_eq!(refusal(&refused).1, "issue.bound_exceeded");
+        world.bound(&json!({"below": ["spiffe://one.test"], "audiences": [THERE]}));
+        let refused = world.back(&world.second());
+        assert_eq!(refusal(&refused).1, "issue.bound_exceeded");
+    }
+}
+
+#[test]
+fn nor_around_the_end_of_what_it_began_with() {
+    for way in WAYS {
+        let world = ThereAndBack::by(way);
+        let decide = |token: &str| {
+            let question = json!({"credential": {"jwt": token}, "audience": CLOUD});
+            world
+                .cloud
+                .manage("POST", "/t/one/decide", &question)
+                .json()
+        };
+        let (guest, other) = (world.second(), world.second());
+        let back = token(&world.back(&other));
+        assert_eq!(decide(&back)["verdict"], "accept");
+        let ended = json!({"issuer": super::GITHUB,
+            "subject": "repo:octo-org@65/octo-repo@74:environment:prod"});
+        let put = world.cloud.manage("POST", "/v1/tenants/one/ended", &ended);
+        assert!(put.status < 300, "{}", put.body);
+        let refused = refusal(&world.back(&guest)).1;
+        assert_eq!(refused, "revocation.subject_ended");
+        assert_eq!(decide(&back)["reason"]["code"], "revocation.subject_ended");
+
+        // Nor around the end of the anchor itself.
+        let removed = world
+            .cloud
+            .manage("DELETE", "/v1/tenants/one/anchors/github", &json!({}));
+        assert_eq!(removed.status, 204, "{}", removed.body);
+        let refused = refusal(&world.back(&guest)).1;
+        assert!(
+            ["issue.lineage_broken", "revocation.subject_ended"].contains(&refused.as_str()),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_of_another_tenant_remembers_too_what_it_was_given_for() {
+    let world = ThereAndBack::by(by_bundle);
+    let key = Key::p256("new");
+    let request = pem("CERTIFICATE REQUEST", &crate::world::signing_request(&key));
+    let asked = [
+        ("requested_token_type", X509),
+        ("certificate_request", request.as_str()),
+    ];
+    let subject = world.cloud.workflow(&json!({"aud": HERE}));
+    let certificate = token(&world.ask("one", &exchange_form(&subject, &asked)));
+    let htu = json!("https://avouch.test/t/two/token");
+    let proof = world.cloud.proof().claim("htu", htu);
+    let proof = proof.header("jwk", public(&key)).sign_nameless(&key);
+    let form = exchange_form(&certificate, &[("subject_token_type", X509)]);
+    let guest = token(&world.cloud.send_to("two", &form, &[("dpop", &proof)]));
+    let said = claims(&guest);
+    assert_eq!(said["lineage"][0]["of"], HERE);
+    assert_eq!(said["lineage"][0]["anchor"], "github");
+    assert_eq!(said["lineage"][1]["anchor"], "one");
+}

@@ -91,6 +91,24 @@ fn hostile_38_a_name_is_held_to_the_id_that_it_had_first() {
     token(&cloud.exchange(&cloud.workflow(&repository("other", "99")), &[]));
 }
 
+/// To GitHub a name is the same in large letters, so whoever takes it over chooses them.
+#[test]
+fn hostile_35_a_name_in_other_letters_is_held_to_the_same_id() {
+    let cloud = Cloud::new();
+    cloud.rule("deploy", &of_the_owner());
+    token(&cloud.exchange(&cloud.workflow(&repository("shop", "74")), &[]));
+    let refused = cloud.exchange(&cloud.workflow(&repository("Shop", "99")), &[]);
+    assert_eq!(refusal(&refused).1, "issue.name_resurrected");
+    assert_eq!(metric(&cloud, "resurrected"), "1");
+    // The one that has it may write it otherwise, which is no other name.
+    token(&cloud.exchange(&cloud.workflow(&repository("SHOP", "74")), &[]));
+    assert_eq!(metric(&cloud, "renamed"), "0");
+    let path = "/v1/tenants/one/rules/deploy/forget-name";
+    let forgotten = cloud.manage("POST", path, &json!({"name": "octo-org/Shop"}));
+    assert_eq!(forgotten.status, 204, "{}", forgotten.body);
+    token(&cloud.exchange(&cloud.workflow(&repository("Shop", "99")), &[]));
+}
+
 #[test]
 fn a_name_that_is_forgotten_is_held_anew() {
     let cloud = Cloud::new();

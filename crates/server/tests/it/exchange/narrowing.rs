@@ -72,6 +72,21 @@ fn hostile_52_a_scope_that_was_let_go_is_not_had_again_at_the_next_exchange() {
     );
 }
 
+/// A scope is a set of words (RFC 6749 3.3).
+#[test]
+fn a_scope_that_is_asked_for_twice_is_granted_once() {
+    let cloud = steps();
+    let asked = [
+        ("scope", "deploy read deploy  read"),
+        ("requested_token_type", ACCESS_TOKEN),
+    ];
+    let answer = cloud.exchange(&cloud.workflow(&json!({})), &asked);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(claims(&token(&answer))["scope"], "deploy read");
+    // Told only where it is not what was asked for (RFC 6749 5.1), or as it is granted.
+    assert!(told.get("scope").is_none_or(|scope| scope == "deploy read"));
+}
+
 /// A certificate says nothing of scopes, so the record of it has to.
 #[test]
 fn hostile_52_a_certificate_gives_no_scope_that_was_let_go_for_it() {

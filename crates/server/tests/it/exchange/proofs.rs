@@ -101,7 +101,7 @@ fn proofs_of_nothing(cloud: &Cloud) -> Vec<(&'static str, String)> {
         ),
         (
             "a beginning to come",
-            cloud.proof_saying(&[("nbf", json!(now + 61))]),
+            cloud.proof_saying(&[("nbf", json!(now + 120))]),
         ),
         (
             "an end that is none",

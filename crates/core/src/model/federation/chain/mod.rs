@@ -188,14 +188,18 @@ impl<'a> ChainModel<'a> {
         }
     }
 
-    /// The token is signed with a key that the entity says is its own, and it says so itself.
+    /// The token is signed with a key that the entity says is its own, or that someone above it says is.
+    /// Which of these counts is known once everyone has had their say.
     fn vouch_for_token(
         &self,
         leaf: &EntityStatement<'a>,
         budget: &mut Budget,
     ) -> Result<Vouch, Stop> {
         self.is_signed(leaf, &leaf.keys, budget)?;
-        let key = self.token_key(&leaf.subject, &leaf.metadata, budget)?;
+        let key = match self.token_key(&leaf.subject, &leaf.metadata, budget) {
+            Err(Stop::Refused(reason)) => self.key_set_above(leaf, budget)?.ok_or(reason)?,
+            own => own?,
+        };
         let from = self.claims.not_before.or(self.claims.issued_at);
         Ok(Vouch {
             vouches_for: self.claims.subject.unwrap_or_default().into(),
@@ -204,6 +208,29 @@ impl<'a> ChainModel<'a> {
             key: key.into(),
             valid: from.zip(self.claims.expires),
         })
+    }
+
+    /// The key that signed the token, if it is one that superiors set for the entity in the place of what
+    /// it says itself (sections 5.2, 6.1.3.1.1).
+    fn key_set_above(
+        &self,
+        leaf: &EntityStatement<'a>,
+        budget: &mut Budget,
+    ) -> Result<Option<String>, Stop> {
+        let superiors = self.statements.iter().filter(|one| !one.is_configuration());
+        for statement in superiors {
+            let is_immediate = statement.subject == leaf.subject;
+            let said = is_immediate.then(|| statement.metadata.clone());
+            for metadata in said.into_iter().chain([policy::key_sets(statement)]) {
+                match self.token_key(&leaf.subject, &metadata, budget) {
+                    Ok(key) => return Ok(Some(key)),
+                    // What it says otherwise is judged with the whole.
+                    Err(Stop::Refused(_)) => {}
+                    Err(stop) => return Err(stop),
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The key in this metadata that signed the token, by its name.
@@ -311,7 +338,26 @@ impl<'a> ChainModel<'a> {
         policy.apply(&mut metadata, budget)?;
         let types = types_that_sign(federation, &from_above);
         metadata.retain(|name, _| types.contains(&name.as_str()));
+        self.check_issuer(&metadata)?;
         Ok(metadata)
+    }
+
+    /// What the entity is called in its metadata is what its tokens call it (OpenID Connect Discovery 3,
+    /// RFC 8414 2), also where a superior has said so.
+    fn check_issuer(&self, metadata: &Map<String, Value>) -> Result<(), Reason> {
+        for (entity_type, members) in metadata {
+            let said = members.get("issuer").filter(|said| !said.is_null());
+            let is_other = |said: &&Value| said.as_str() != Some(self.issuer());
+            if let Some(said) = said.filter(is_other) {
+                let said = said.as_str().unwrap_or("no text");
+                return Err(Reason::MetadataPolicyViolated {
+                    entity_type: entity_type.clone(),
+                    parameter: "issuer".to_owned(),
+                    detail: format!("it is {said}, and the token is one of {}", self.issuer()),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether the entity has taken the token back, by a list that a key of its metadata signed.

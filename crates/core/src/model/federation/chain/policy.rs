@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::budget::Budget;
 use crate::credential::jose::entity::EntityStatement;
@@ -393,6 +393,16 @@ fn same_value(one: &Value, other: &Value) -> bool {
         }
         (one, other) => one == other,
     }
+}
+
+/// The key sets that a policy sets for whoever is below, as metadata that says them.
+pub(super) fn key_sets(statement: &EntityStatement<'_>) -> Map<String, Value> {
+    let of_types = statement.metadata_policy.iter();
+    let set = of_types.filter_map(|(entity_type, parameters)| {
+        let keys = parameters.get("jwks")?.get("value")?;
+        Some((entity_type.clone(), json!({ "jwks": keys })))
+    });
+    set.collect()
 }
 
 #[cfg(test)]
