@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::table::{Column, table};
-use super::{LONGEST_FILE, list_of, pretty, tell_one};
+use super::{LONGEST_FILE, list_of, path, pretty, tell_one};
 use crate::arguments::Common;
 use crate::fault::{Exit, Fault};
 use crate::input::{self, Stop};
