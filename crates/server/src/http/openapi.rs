@@ -178,6 +178,15 @@ fn responses(route: &Route) -> Value {
     if let (true, Some(members)) = (route.may_rehearse, responses.as_object_mut()) {
         members.insert("200".to_owned(), rehearsed(route, headers()));
     }
+    if let (true, Some(members)) = (route.puts_new(), responses.as_object_mut()) {
+        let schema = route.gives.unwrap_or_default();
+        let made = json!({
+            "description": "What was made, where there was none of this name",
+            "headers": headers(),
+            "content": content("application/json", schema),
+        });
+        members.insert("201".to_owned(), made);
+    }
     if let (true, Some(members)) = (takes_event(route), responses.as_object_mut()) {
         let refused = json!({
             "description": "What was sent is not taken",
