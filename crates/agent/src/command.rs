@@ -1,12 +1,13 @@
 //! The agent as a command: `avouch-agent`, and `avouch agent run`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use avouch_core::id::SpiffeId;
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -16,6 +17,22 @@ use crate::{
     AdminEndpoint, BrokerEndpoint, BrokerRule, Credentials, Endpoint, Fault, Identities, Kubelet,
     KubeletAccess, KubeletFault, Limits, open_files,
 };
+
+/// A command that takes a variable of the environment that is empty as one that is not set, as
+/// `${TENANT:-}` of a compose file makes it.
+pub fn without_empty_variables(command: Command) -> Command {
+    unless_empty(command, &|name| {
+        std::env::var_os(name).is_some_and(|value| value.is_empty())
+    })
+}
+
+fn unless_empty(command: Command, is_empty: &dyn Fn(&OsStr) -> bool) -> Command {
+    let command = command.mut_args(|argument| match argument.get_env() {
+        Some(name) if is_empty(name) => argument.env(None::<&'static str>),
+        _ => argument,
+    });
+    command.mut_subcommands(|below| unless_empty(below, is_empty))
+}
 
 /// What the agent is told.
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ use avouch_api::grpc::spire::api::types;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::id::{SpiffeId, TrustDomain};
 use base64ct::{Base64UrlUnpadded, Encoding};
+use prost::Message;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -27,6 +28,7 @@ use crate::caller::{
     unavailable,
 };
 use crate::identities::{Entitled, Entitlement, Hint, Identities, JwtSvid, NotIssued, X509Svid};
+use crate::message::{LONGEST, fitting};
 use crate::peer::{Peer, Unidentified};
 use crate::quiet::Quiet;
 use crate::selector::Selector;
@@ -241,7 +243,11 @@ impl Delegated {
             return Err(has_ended());
         }
         Ok(Response::new(FetchJwtsviDsResponse {
-            svids: svids.iter().map(jwt_svid).collect(),
+            svids: fitting(
+                svids.iter().map(jwt_svid).collect(),
+                domain_of_token,
+                LONGEST,
+            ),
         }))
     }
 }
@@ -438,10 +444,23 @@ fn x509_svids(entitled: &Entitled) -> SubscribeToX509sviDsResponse {
         svids.any(|svid| svid.spiffe_id.trust_domain() == name)
     };
     let foreign = entitled.x509_bundles().keys().filter(|name| !is_own(name));
-    SubscribeToX509sviDsResponse {
-        x509_svids: svids.iter().map(x509_svid).collect(),
+    let mut response = SubscribeToX509sviDsResponse {
+        x509_svids: Vec::new(),
         federates_with: foreign.map(id_of).collect(),
-    }
+    };
+    let room = LONGEST.saturating_sub(response.encoded_len());
+    response.x509_svids = fitting(svids.iter().map(x509_svid).collect(), domain_of_svid, room);
+    response
+}
+
+fn domain_of_svid(svid: &X509svidWithKey) -> &str {
+    let id = svid.x509_svid.as_ref().and_then(|svid| svid.id.as_ref());
+    id.map(|id| id.trust_domain.as_str()).unwrap_or_default()
+}
+
+fn domain_of_token(svid: &types::Jwtsvid) -> &str {
+    let id = svid.id.as_ref();
+    id.map(|id| id.trust_domain.as_str()).unwrap_or_default()
 }
 
 fn x509_svid(svid: &X509Svid) -> X509svidWithKey {

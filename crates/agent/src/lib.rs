@@ -52,6 +52,7 @@ mod executable;
 mod identities;
 mod kubelet;
 pub mod logging;
+mod message;
 mod nearest;
 pub mod node;
 pub mod open_files;

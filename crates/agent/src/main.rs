@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use avouch_agent::command::{AgentArguments, Ending, run};
+use avouch_agent::command::{AgentArguments, Ending, run, without_empty_variables};
 use avouch_agent::{logging, shell};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// Serves the SPIFFE Workload API and Envoy's Secret Discovery Service to the workloads of this
 /// node, with identities from an Avouch server.
@@ -17,7 +17,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { agent } = Arguments::parse();
+    let given = without_empty_variables(Arguments::command()).get_matches();
+    let Arguments { agent } =
+        Arguments::from_arg_matches(&given).unwrap_or_else(|fault| fault.exit());
     logging::start(agent.log);
     // Nobody may read it any more; the agent has its identity by then, and serves all the same.
     let mut written = Ok(());

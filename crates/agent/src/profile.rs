@@ -7,10 +7,12 @@ use avouch_api::grpc::workload::{
     Witsvid, WitsvidResponse, X509BundlesResponse, X509svid, X509svidResponse,
 };
 use avouch_core::id::TrustDomain;
+use prost::Message;
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
 use crate::identities::{Entitled, Hint, JwtSvid, ValidJwt, WitEntitled, keep_first};
+use crate::message::{LONGEST, fitting};
 
 /// What one streaming method shows of all that a workload holds.
 pub(crate) struct Profile<E, M> {
@@ -64,7 +66,7 @@ pub(crate) const WIT_SVIDS: Profile<WitEntitled, WitsvidResponse> = Profile {
             hint: text(svid.hint.as_ref()),
         });
         WitsvidResponse {
-            svids: svids.collect(),
+            svids: fitting(svids.collect(), |svid| &svid.spiffe_id, LONGEST),
         }
     },
 };
@@ -92,7 +94,7 @@ pub(crate) fn jwt_svids(mut svids: Vec<JwtSvid>) -> JwtsvidResponse {
         hint: text(svid.hint.as_ref()),
     });
     JwtsvidResponse {
-        svids: svids.collect(),
+        svids: fitting(svids.collect(), |svid| &svid.spiffe_id, LONGEST),
     }
 }
 
@@ -119,11 +121,14 @@ fn x509_svids(entitled: &Entitled) -> X509svidResponse {
             hint: text(svid.hint.as_ref()),
         }
     });
-    X509svidResponse {
-        svids: svids.collect(),
+    let mut response = X509svidResponse {
+        svids: Vec::new(),
         crl: entitled.crls().to_vec(),
         federated_bundles: x509_bundles(entitled, |name| !own(name)),
-    }
+    };
+    let room = LONGEST.saturating_sub(response.encoded_len());
+    response.svids = fitting(svids.collect(), |svid| &svid.spiffe_id, room);
+    response
 }
 
 fn x509_bundles(

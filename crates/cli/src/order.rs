@@ -8,7 +8,7 @@ const OF_ALL: [&str; 3] = ["-o", "--output", "--tenant"];
 /// Options of the commands that ask a server or a plane on this machine; each takes a value.
 const OF_SOME: [&str; 6] = ["--ca", "--cert", "--data", "--key", "--server", "--socket"];
 
-/// The one of them that takes none.
+/// The one of them that takes none, or one behind `=`.
 const AS_WORKLOAD: &str = "--as-workload";
 
 /// Moves the options of some commands that stand in front of the command to its end, where they are
@@ -70,6 +70,10 @@ mod tests {
             (
                 "avouch --tenant entry --as-workload entry list",
                 "avouch --tenant entry entry list --as-workload",
+            ),
+            (
+                "avouch --as-workload=spiffe://one/me entry list",
+                "avouch entry list --as-workload=spiffe://one/me",
             ),
             (
                 "avouch --data d server run -- --data e",

@@ -50,6 +50,20 @@ impl Lifetime {
         self.most
     }
 
+    /// What to ask for where whoever gets it is entitled to it for `left` seconds more: no more than that, or
+    /// the least where that is more still.
+    pub fn ending_in(&self, asked: Option<u32>, left: Option<i64>) -> Option<u32> {
+        let Some(left) = left else {
+            return asked;
+        };
+        let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
+        let left = left.max(self.least);
+        match asked.unwrap_or(self.usual) > left {
+            true => Some(left),
+            false => asked,
+        }
+    }
+
     /// How long what is asked for is valid, in seconds.
     ///
     /// # Errors

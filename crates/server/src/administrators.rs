@@ -287,7 +287,10 @@ impl Plane {
             None => Ok(()),
             Some((verb, noun)) => Err(Reason::IssueNotPermitted {
                 subject: caller.id.to_string(),
-                verb: verb.name(),
+                verb: match verb {
+                    Verb::Read => "give a role that may read",
+                    Verb::Write => "give a role that may change",
+                },
                 noun: noun.name(),
             }
             .into()),

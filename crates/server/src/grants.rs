@@ -28,9 +28,16 @@ pub(crate) struct Granted {
     pub(crate) dns_names: Vec<String>,
     pub(crate) x509_ttl: Option<u32>,
     pub(crate) jwt_ttl: Option<u32>,
+    /// When it ends, if it does: nothing that is given by it is to outlive that.
+    pub(crate) ends: Option<Time>,
 }
 
 impl Granted {
+    /// For how many seconds more, if it ends.
+    pub(crate) fn left(&self, now: Time) -> Option<i64> {
+        self.ends.map(|end| end.since(now))
+    }
+
     /// What `entry` gives a workload with these facts on a node with those.
     ///
     /// # Errors
@@ -44,6 +51,7 @@ impl Granted {
             dns_names,
             x509_ttl: extras.x509_ttl,
             jwt_ttl: extras.jwt_ttl,
+            ends: extras.expires,
         };
         if let (Some(id), false) = (entry.spiffe_id.fixed(), has_places(&extras.dns_names)) {
             return Ok(granted(id.clone(), extras.dns_names.clone()));

@@ -73,10 +73,11 @@ impl Plane {
         let requests = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let lifetime = &self.settings.x509.lifetime;
             let request = X509Request {
+                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(now)),
                 id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: granted.x509_ttl,
                 dns_names: granted.dns_names,
                 mark: None,
             };
@@ -105,10 +106,11 @@ impl Plane {
         let requests = wanted.iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let lifetime = &self.settings.wit.lifetime;
             let request = WitRequest {
+                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(now)),
                 id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
-                ttl: granted.x509_ttl,
             };
             Ok((entry.id.clone(), request))
         });
@@ -143,11 +145,12 @@ impl Plane {
         let requests = wanted.into_iter().map(|wanted| {
             let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
             let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let lifetime = &self.settings.jwt.lifetime;
             let request = JwtRequest {
+                ttl: lifetime.ending_in(granted.jwt_ttl, granted.left(now)),
                 issuer: Some(issuer.clone()),
                 id: granted.id,
                 audiences: wanted.audiences,
-                ttl: granted.jwt_ttl,
             };
             Ok((entry.id.clone(), request))
         });
@@ -172,16 +175,18 @@ impl Plane {
     ) -> Result<TokenSvid, Refused> {
         let tenant = self.served(node, tenant)?;
         let workloads = self.workloads_of(&tenant);
-        let entry = self.entry_for(node, &tenant, &workloads, entry, self.now())?;
+        let now = self.now();
+        let entry = self.entry_for(node, &tenant, &workloads, entry, now)?;
         let granted = Granted::of(&entry, &node_facts(node), facts)?;
         self.admit_issuance(&tenant)?;
+        let lifetime = &self.settings.jwt.lifetime;
         let request = JwtRequest {
+            ttl: lifetime.ending_in(granted.jwt_ttl, granted.left(now)),
             issuer: Some(self.issuer_of(tenant.id())),
             id: granted.id,
             audiences,
-            ttl: granted.jwt_ttl,
         };
-        let prepared = self.prepare_jwt(&tenant, request, self.now())?;
+        let prepared = self.prepare_jwt(&tenant, request, now)?;
         let mut log = StoreLog::asked_by(self, &tenant, &node.id);
         log.note(prepared.intent(), entry.id.clone());
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)

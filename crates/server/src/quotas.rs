@@ -233,7 +233,7 @@ impl Plane {
     ///
     /// `issue.not_permitted`.
     pub(crate) fn permit_quota(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Reason> {
-        self.permit_above(caller, tenant, "its own quota")
+        self.permit_above(caller, tenant, "quota")
     }
 
     /// Whether `caller` may change `what` of a tenant: who may change tenants where it stands.

@@ -254,8 +254,8 @@ impl Plane {
         }
         Err(Reason::IssueNotPermitted {
             subject: caller.id.to_string(),
-            verb: Verb::Write.name(),
-            noun: "the tenant that gives them their role",
+            verb: "end",
+            noun: "existence",
         }
         .into())
     }

@@ -68,7 +68,7 @@ pub enum Conflict {
     #[error("there is no tenant `{0}`")]
     UnknownTenant(TenantId),
     /// A tenant of this name is there and differs.
-    #[error("there is another tenant `{0}`")]
+    #[error("the name `{0}` is that of another tenant, or was that of one elsewhere")]
     TenantTaken(TenantId),
     /// It cannot stand there in the tree.
     #[error("the tenant `{tenant}` cannot stand {}", below(.parent.as_ref()))]
@@ -82,7 +82,7 @@ pub enum Conflict {
     #[error("the tenant `{0}` still has others below it")]
     TenantInUse(TenantId),
     /// The trust domain belongs, or once belonged, to another tenant.
-    #[error("the trust domain `{0}` belongs to someone else")]
+    #[error("the trust domain `{0}` belongs, or once belonged, to another tenant")]
     TrustDomainTaken(TrustDomain),
     /// The tenant does not have the trust domain that an object is in.
     #[error("the tenant has no trust domain `{0}`")]
@@ -116,7 +116,10 @@ pub enum Conflict {
 
 fn below(parent: Option<&TenantId>) -> String {
     match parent {
-        Some(parent) => format!("below `{parent}`"),
+        Some(parent) => format!(
+            "below `{parent}`: below a root stand organisations, tenants and environments, below an organisation \
+             tenants and environments, and below a tenant environments"
+        ),
         None => "at the top: only a root can".to_owned(),
     }
 }

@@ -11,8 +11,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::kinds::{Wit, X509};
 use super::link::{in_time, innermost};
-use super::svids;
-use super::{Absence, Shared};
+use super::{Absence, Shared, link, svids};
 
 /// How long to wait before the second attempt; twice as long before each after that.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -82,6 +81,8 @@ async fn once(shared: &Arc<Shared>) -> Result<(), Status> {
             // arrived, so that the server knows when nobody holds it.
             svids::replace_distrusted::<X509>(shared).await;
             svids::replace_distrusted::<Wit>(shared).await;
+            // So is what the node shows of itself. If it fails, who keeps it says so and tries again.
+            drop(link::renew_if_due(shared).await);
         }
         if arrived.among.bundles {
             svids::replace_disbelieved(shared, &tenant).await;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tower::service_fn;
 use zeroize::Zeroizing;
 
 use super::evidence::{Attesting, EvidenceFault, Preparation};
+use super::holdings::Holdings;
 use super::key::{KeyFault, MemberKey, NodeKey};
 use super::membership::Membership;
 use super::tls::{self, ServerVerifier};
@@ -159,6 +161,10 @@ pub(super) struct Link {
     member: RwLock<Arc<Membership>>,
     /// The connection as the present member; another one after each renewal.
     channel: watch::Sender<Channel>,
+    /// One renews at a time, so that the server knows the node as what it is.
+    renewing: tokio::sync::Mutex<()>,
+    /// Whether the present membership is in its file.
+    is_written: AtomicBool,
 }
 
 impl Link {
@@ -193,6 +199,8 @@ impl Link {
             verifier,
             member: RwLock::new(Arc::new(member)),
             channel: watch::Sender::new(channel),
+            renewing: tokio::sync::Mutex::default(),
+            is_written: AtomicBool::new(true),
         })
     }
 
@@ -234,16 +242,28 @@ impl Link {
             _ if is_over => return Err(LinkFault::Over(self.member().not_after())),
             _ => self.next().await?,
         };
-        let kept = member.write(&self.joining.folder);
-        kept.map_err(|source| LinkFault::Kept {
-            folder: self.joining.folder.clone(),
-            source,
-        })?;
         self.verifier.follow(member.server_bundle.clone());
         let config = tls::config(&self.verifier, Some(&member))?;
         let channel = connect(&self.joining.server, config, Some(member.not_after()))?;
         *self.member.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(member);
+        self.is_written.store(false, Ordering::Relaxed);
         self.channel.send_replace(channel);
+        Ok(())
+    }
+
+    /// Writes the present membership to its file, unless it is there. Until then the node goes on with it
+    /// from memory: what it was renewed from ends before the disk may have room again.
+    fn write(&self) -> Result<(), LinkFault> {
+        if self.is_written.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let folder = &self.joining.folder;
+        let written = self.member().write(folder);
+        written.map_err(|source| LinkFault::Kept {
+            folder: folder.clone(),
+            source,
+        })?;
+        self.is_written.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -273,32 +293,62 @@ pub(super) async fn keep(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let is_refused = shared.is_refused() && shared.link.may_attest();
-        if !is_refused && now() < shared.link.member().validity.renew_at {
-            pause = TICK;
-            continue;
-        }
-        match shared.link.renew(is_refused).await {
-            Ok(()) => {
-                if is_refused {
-                    shared.note_back();
-                }
-                (told, pause) = (None, TICK);
-            }
+        match renew_if_due(&shared).await {
+            Ok(()) => (told, pause) = (None, TICK),
             Err(error) => {
                 let kind = std::mem::discriminant(&error);
                 if told != Some(kind) {
                     let until = shared.link.member().not_after();
-                    tracing::warn!(%error, %until, "the node could not renew its own identity");
+                    match error {
+                        LinkFault::Kept { .. } => tracing::warn!(
+                            %error,
+                            %until,
+                            "the node could not write its own identity, which it goes on with; it tries again"
+                        ),
+                        _ => tracing::warn!(
+                            %error,
+                            %until,
+                            "the node could not renew its own identity"
+                        ),
+                    }
                 }
                 told = Some(kind);
-                pause = (pause * 2).min(match error {
-                    LinkFault::Refused(_) => LONGEST_PAUSE_REFUSED,
-                    _ => LONGEST_PAUSE,
-                });
+                pause = match error {
+                    // The next one is not to come late for it.
+                    LinkFault::Kept { .. } => TICK,
+                    LinkFault::Refused(_) => (pause * 2).min(LONGEST_PAUSE_REFUSED),
+                    _ => (pause * 2).min(LONGEST_PAUSE),
+                };
             }
         }
     }
+}
+
+/// Renews the node's own SVID if half of its life is over, if what signed it is not to be trusted any
+/// more, or if the server has forgotten the node and it can show who it is; and writes it where that is
+/// still to be done.
+pub(super) async fn renew_if_due(shared: &Shared) -> Result<(), LinkFault> {
+    let _renewing = shared.link.renewing.lock().await;
+    let is_refused = shared.is_refused() && shared.link.may_attest();
+    let member = shared.link.member();
+    let is_due = member.validity.renew_at <= now() || is_distrusted(&member, &shared.holdings());
+    if is_refused || is_due {
+        shared.link.renew(is_refused).await?;
+    }
+    if is_refused {
+        shared.note_back();
+    }
+    shared.link.write()
+}
+
+/// Whether the tenant of the node says that nothing is to be left of what signed its SVID. Of what is
+/// above that one it does not count: a successor may be below it, too.
+fn is_distrusted(member: &Membership, holdings: &Holdings) -> bool {
+    let published = holdings.published(member.id.trust_domain());
+    let authority = member.authority.as_deref();
+    published
+        .zip(authority)
+        .is_some_and(|((tenant, _), authority)| holdings.distrusts(tenant, authority))
 }
 
 /// The answer, or a status when there is none in time.

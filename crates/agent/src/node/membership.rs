@@ -1,12 +1,12 @@
 //! The identity of the node itself, and the file it is kept in.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use avouch_core::credential::x509::Certificate;
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, hex};
 use avouch_core::time::Time;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ pub(super) struct Membership {
     pub(super) certificates: Vec<Vec<u8>>,
     pub(super) server_bundle: String,
     pub(super) validity: Validity,
+    /// The authority that signed it, as it is named where it is distrusted.
+    pub(super) authority: Option<String>,
 }
 
 impl Membership {
@@ -42,6 +44,7 @@ impl Membership {
         let id = SpiffeId::parse(spiffe_id).ok()?;
         Some(Self {
             validity: Validity::of(&own, now(), own.serial()),
+            authority: own.authority_key_id().map(hex),
             id,
             key,
             certificates,
@@ -110,14 +113,52 @@ impl Membership {
             })
             .to_string(),
         );
-        fs::create_dir_all(folder)?;
+        make(folder)?;
         let (path, new) = (folder.join(FILE), folder.join("node.json.new"));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
+        let written = write_whole(&new, text.as_bytes()).and_then(|()| fs::rename(&new, &path));
+        if written.is_err() {
+            // What stands there in part is of use to nobody.
+            drop(fs::remove_file(&new));
+        }
+        written?;
         File::open(folder)?.sync_all()
+    }
+}
+
+/// Makes the folder if there is none, for nobody else whatever the umask is: who may write in it may put
+/// another identity in the place of this one. Those above it are made as the umask has it.
+fn make(folder: &Path) -> io::Result<()> {
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The umask is one for all threads, so it is not changed here: the usual one lets others read.
+    #[test]
+    fn the_folder_of_a_node_is_for_nobody_else_and_one_that_is_there_stays_as_it_is() {
+        let there = tempfile::tempdir().unwrap();
+        let folder = there.path().join("above/agent");
+        make(&folder).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        let above = mode(folder.parent().unwrap());
+        make(folder.parent().unwrap()).unwrap();
+        assert_eq!(mode(folder.parent().unwrap()), above);
     }
 }

@@ -1,7 +1,7 @@
 //! Files that other programs read again and again.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,56 @@ use crate::fault::Fault;
 /// Writes a file, and its folder if there is none. It is whole, or as it was, at any moment: a
 /// program that reads it again finds either.
 pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
-    let write = || {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+    Staged::write(path, text, mode)?.put()
+}
+
+/// A file that is written beside the one whose place it takes; it is gone if it never does.
+pub(super) struct Staged {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<Self, Fault> {
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
-        // What is left of an earlier attempt may have other permissions.
-        drop(fs::remove_file(&new));
-        let mut options = OpenOptions::new();
-        let mut file = options.create_new(true).write(true).mode(mode).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|why| Fault::Folder {
-        path: path.to_owned(),
-        why: why.to_string(),
-    })
+        let staged = Self {
+            new: new.into(),
+            path: path.to_owned(),
+        };
+        let write = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            // What is left of an earlier attempt may have other permissions.
+            drop(fs::remove_file(&staged.new));
+            let mut options = OpenOptions::new();
+            let options = options.create_new(true).write(true).mode(mode);
+            let mut file = options.open(&staged.new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|why| staged.fault(&why))?;
+        Ok(staged)
+    }
+
+    pub(super) fn put(self) -> Result<(), Fault> {
+        fs::rename(&self.new, &self.path).map_err(|why| self.fault(&why))
+    }
+
+    fn fault(&self, why: &io::Error) -> Fault {
+        Fault::Folder {
+            path: self.path.clone(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Once it has taken its place there is none.
+        drop(fs::remove_file(&self.new));
+    }
 }
 
 /// Removes what was written for identities that there are no more, one after the other up to the first

@@ -9,10 +9,10 @@ use base64ct::LineEnding;
 use der::pem;
 use der::{Reader, SliceReader};
 use serde_json::{Value, json};
-use tonic::Code;
+use tonic::{Code, Status, Streaming};
 use zeroize::Zeroizing;
 
-use super::files::{remove_files, write_file};
+use super::files::{Staged, remove_files, write_file};
 use super::{Client, denied, federated, first, patiently};
 use crate::arguments::{Common, FetchX509Arguments};
 use crate::fault::{Exit, Fault};
@@ -49,6 +49,7 @@ async fn watch(
     arguments: &FetchX509Arguments,
     common: &Common,
 ) -> Result<Exit, Fault> {
+    let mut files = Watched::default();
     loop {
         let mut stream = match client.fetch_x509svid(X509svidRequest {}).await {
             Ok(stream) => stream.into_inner(),
@@ -59,13 +60,8 @@ async fn watch(
             Err(status) => return Err(denied(&status)),
         };
         loop {
-            match stream.message().await {
-                Ok(Some(fetched)) => {
-                    take(fetched, arguments, common)?;
-                    if let Some(command) = &arguments.run {
-                        run(command).await?;
-                    }
-                }
+            match files.next(&mut stream).await {
+                Ok(Some(fetched)) => files.take(fetched, arguments, common).await?,
                 Err(status) if status.code() == Code::PermissionDenied => {
                     return Err(denied(&status));
                 }
@@ -73,6 +69,54 @@ async fn watch(
             }
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a watch is still to write.
+#[derive(Default)]
+struct Watched {
+    unwritten: Option<X509svidResponse>,
+    /// Why, so that it is said once.
+    told: Option<String>,
+}
+
+impl Watched {
+    /// What comes next, or what could not be written before if nothing comes for a while.
+    async fn next(
+        &mut self,
+        stream: &mut Streaming<X509svidResponse>,
+    ) -> Result<Option<X509svidResponse>, Status> {
+        let Some(unwritten) = self.unwritten.take() else {
+            return stream.message().await;
+        };
+        let next = tokio::time::timeout(PAUSE, stream.message()).await;
+        next.unwrap_or(Ok(Some(unwritten)))
+    }
+
+    /// Writes it. A disk that is full has room again one day, and nobody may be there to begin anew then.
+    async fn take(
+        &mut self,
+        fetched: X509svidResponse,
+        arguments: &FetchX509Arguments,
+        common: &Common,
+    ) -> Result<(), Fault> {
+        match take(fetched.clone(), arguments, common) {
+            Ok(()) => self.told = None,
+            Err(fault @ Fault::Folder { .. }) => {
+                let why = fault.to_string();
+                if self.told.as_ref() != Some(&why) {
+                    output::warn(&format!("{why}; it is tried again"));
+                }
+                self.told = Some(why);
+                self.unwritten = Some(fetched);
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        }
+        match &arguments.run {
+            Some(command) => run(command).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -181,6 +225,7 @@ fn files(folder: &Path, number: usize) -> [PathBuf; 3] {
 }
 
 fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
+    let mut staged = Vec::new();
     for (number, svid) in fetched.svids.iter().enumerate() {
         let [chain, key, bundle] = files(folder, number);
         let pkcs8 = pem::encode_string("PRIVATE KEY", LineEnding::LF, &svid.x509_svid_key);
@@ -190,9 +235,11 @@ fn write(folder: &Path, fetched: &X509svidResponse) -> Result<(), Fault> {
             (&key, pkcs8.as_str(), 0o600),
             (&bundle, pem_of_all(&svid.bundle).as_str(), 0o644),
         ] {
-            write_file(path, text, mode)?;
+            staged.push(Staged::write(path, text, mode)?);
         }
     }
+    // Where there is no room for all of them, none is replaced: a certificate without its key is of no use.
+    staged.into_iter().try_for_each(Staged::put)?;
     federated::write(folder, fetched)?;
     if !fetched.crl.is_empty() {
         let lists: String = fetched.crl.iter().map(|der| pem_of_list(der)).collect();

@@ -84,9 +84,19 @@ pub struct Remote {
     )]
     pub key: Option<PathBuf>,
     /// Show the X.509-SVID of this process, from the Workload API at SPIFFE_ENDPOINT_SOCKET, to a
-    /// server that shows its own (`--spiffe-listen`)
-    #[arg(long, global = true, display_order = 907, conflicts_with_all = ["cert", "key", "ca"])]
-    pub as_workload: bool,
+    /// server that shows its own (`--spiffe-listen`). Of several it is the one that is named, or else the
+    /// first of the trust domain that the server is called by, or else the first
+    #[arg(
+        long,
+        value_name = "SPIFFE-ID",
+        value_parser = spiffe_id,
+        num_args = 0..=1,
+        require_equals = true,
+        global = true,
+        display_order = 907,
+        conflicts_with_all = ["cert", "key", "ca"]
+    )]
+    pub as_workload: Option<Option<SpiffeId>>,
 }
 
 impl Remote {

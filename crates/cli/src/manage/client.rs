@@ -65,7 +65,7 @@ impl Client {
     ) -> Result<Self, Fault> {
         let server = remote.address();
         let is_secure = check_server(&server)?;
-        let shows_certificate = remote.as_workload || remote.cert.is_some();
+        let shows_certificate = remote.as_workload.is_some() || remote.cert.is_some();
         if shows_certificate && !is_secure {
             return Err(Fault::Usage(format!(
                 "--server {server}: a certificate is shown over TLS only; name the server with https"
@@ -246,7 +246,15 @@ pub(super) fn why_not_believed(error: &ureq::Error) -> Option<String> {
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "no authority that is trusted here has signed its certificate".to_owned()
         }
-        CertificateError::Other(other) => format!("its certificate is none of a server ({other})"),
+        CertificateError::Other(other) => match other.to_string() {
+            // Also a bare self-signed one, as OpenSSL makes it unless it is told otherwise.
+            ca if ca.contains("CaUsedAsEndEntity") => {
+                "its certificate is one of an authority (CA:TRUE), which is believed of no server: start it with one \
+                 that is not (OpenSSL: -addext basicConstraints=critical,CA:FALSE)"
+                    .to_owned()
+            }
+            other => format!("its certificate is none of a server ({other})"),
+        },
         other => other.to_string(),
     })
 }

@@ -272,10 +272,10 @@ const WARNINGS: &str = "warnings";
 /// Of which selectors no agent of this version ever hears, the same once. The server takes them: an agent
 /// of a later one may. What has not the form of a selector it refuses itself.
 #[derive(Default)]
-struct Unheard(Vec<String>);
+pub(super) struct Unheard(Vec<String>);
 
 impl Unheard {
-    fn of<'a>(selectors: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn of<'a>(selectors: impl Iterator<Item = &'a str>) -> Self {
         let all: BTreeSet<&str> = selectors.filter(|one| one.contains(':')).collect();
         let unheard_of = all.into_iter().filter_map(|one| Selector::parse(one).err());
         Self(
@@ -285,7 +285,7 @@ impl Unheard {
         )
     }
 
-    fn warn(&self) {
+    pub(super) fn warn(&self) {
         for warning in &self.0 {
             output::warn(warning);
         }

@@ -411,6 +411,11 @@ pub fn why_not(arguments: &WhyNotArguments, common: &Common) -> Result<Exit, Fau
     let answer = Client::open(&arguments.remote)?.post(&path, &workload)?;
     let matching = list_of(&answer, "matching");
     let depending = list_of(&answer, "depends_on_node");
+    if let (Some(_), Some(node)) = (answer.get("node_unknown"), &arguments.node) {
+        output::warn(&format!(
+            "there is no node `{node}`, so nothing was attested of it; `avouch node list` shows those that there are"
+        ));
+    }
     let exit = match (matching, depending) {
         ([], []) => Exit::Rejected,
         ([], _) => Exit::Undetermined,

@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use avouch_api::grpc::workload::{X509svid, X509svidRequest};
+use avouch_api::grpc::workload::{X509svid, X509svidRequest, X509svidResponse};
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::x509::Certificate;
-use avouch_core::id::SpiffeId;
+use avouch_core::id::{SpiffeId, TrustDomain};
 use avouch_server::clock::SystemClock;
 use avouch_server::tls::SpiffePeer;
 use rustls::client::WantsClientCert;
@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, WantsVerifier,
 };
+use ureq::http::Uri;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
@@ -39,8 +40,8 @@ pub(crate) struct Secured {
 impl Secured {
     /// Reads what is to be believed and shown.
     pub(super) fn of(remote: &Remote) -> Result<Self, Fault> {
-        if remote.as_workload {
-            let (config, peer) = as_workload(remote)?;
+        if let Some(wanted) = &remote.as_workload {
+            let (config, peer) = as_workload(remote, wanted.as_ref())?;
             return Ok(Self {
                 config: Arc::new(config),
                 peer: Some(peer),
@@ -110,15 +111,24 @@ fn shown(
     })
 }
 
-/// Shows the X.509-SVID that the Workload API gives this process, and believes the server of the
-/// same trust domain.
-fn as_workload(remote: &Remote) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault> {
-    let svid = own_svid(remote)?;
+/// Shows an X.509-SVID that the Workload API gives this process, and believes the server of the trust
+/// domain that it is called by, if this process may rely on that one, or else of the same.
+fn as_workload(
+    remote: &Remote,
+    wanted: Option<&SpiffeId>,
+) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault> {
+    let fetched = fetched(remote)?;
+    let called = called_by(&remote.address());
+    let svid = chosen(&fetched.svids, wanted, called.as_ref())?;
     let id = SpiffeId::parse(&svid.spiffe_id).map_err(|reason| Fault::Run(reason.sentence()))?;
-    let trust_domain = id.trust_domain();
+    let of_called = called.and_then(|domain| Some((bundle_of(&fetched, &domain)?, domain)));
+    let (bundle, trust_domain) = match &of_called {
+        Some((bundle, domain)) => (*bundle, domain),
+        None => (svid.bundle.as_slice(), id.trust_domain()),
+    };
     let server = format!("spiffe://{trust_domain}/avouch/server");
     let server = SpiffeId::parse(&server).map_err(|reason| Fault::Run(reason.sentence()))?;
-    let authorities = fetch::certificates(&svid.bundle)
+    let authorities = fetch::certificates(bundle)
         .into_iter()
         .filter_map(|der| Certificate::parse(&der).ok().map(Arc::new));
     let bundle = Bundle::of_authorities(trust_domain.clone(), authorities.collect());
@@ -136,8 +146,46 @@ fn as_workload(remote: &Remote) -> Result<(ClientConfig, Arc<SpiffePeer>), Fault
     Ok((config?, peer))
 }
 
-fn own_svid(remote: &Remote) -> Result<X509svid, Fault> {
+/// The trust domain that the host of an address is, if it is one.
+fn called_by(address: &str) -> Option<TrustDomain> {
+    let address: Uri = address.parse().ok()?;
+    TrustDomain::parse(address.host()?).ok()
+}
+
+/// The one that is wanted, or else the first of the trust domain that the server is called by, or else the
+/// first: it is the one to be used where none is chosen (SPIFFE Workload API 4.4).
+fn chosen<'a>(
+    svids: &'a [X509svid],
+    wanted: Option<&SpiffeId>,
+    called: Option<&TrustDomain>,
+) -> Result<&'a X509svid, Fault> {
+    if let Some(wanted) = wanted {
+        let found = svids.iter().find(|svid| svid.spiffe_id == wanted.as_str());
+        return found.ok_or_else(|| Fault::NotThis(wanted.clone()));
+    }
+    let is_of_called = |svid: &&X509svid| {
+        let id = SpiffeId::parse(&svid.spiffe_id).ok();
+        id.is_some_and(|id| Some(id.trust_domain()) == called)
+    };
+    let found = svids.iter().find(is_of_called);
+    found.or(svids.first()).ok_or(Fault::NoIdentity)
+}
+
+/// The CA certificates of a trust domain, if this process may rely on them.
+fn bundle_of<'a>(fetched: &'a X509svidResponse, domain: &TrustDomain) -> Option<&'a [u8]> {
+    let own = fetched.svids.iter().find(|svid| {
+        let id = SpiffeId::parse(&svid.spiffe_id).ok();
+        id.is_some_and(|id| id.trust_domain() == domain)
+    });
+    let foreign = || fetched.federated_bundles.get(&format!("spiffe://{domain}"));
+    let bundle = own.map(|svid| &svid.bundle).or_else(foreign)?;
+    Some(bundle)
+}
+
+/// What the Workload API gives this process.
+fn fetched(remote: &Remote) -> Result<X509svidResponse, Fault> {
     let socket = std::env::var("SPIFFE_ENDPOINT_SOCKET").ok();
+    let socket = socket.filter(|socket| !socket.is_empty());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -149,9 +197,7 @@ fn own_svid(remote: &Remote) -> Result<X509svid, Fault> {
         let mut stream = fetched
             .map_err(|status| fetch::denied(&status))?
             .into_inner();
-        let fetched = fetch::first(&mut stream).await?;
-        // SPIFFE Workload API 4.4: the first is the one to be used where none is chosen.
-        fetched.svids.into_iter().next().ok_or(Fault::NoIdentity)
+        fetch::first(&mut stream).await
     })
 }
 

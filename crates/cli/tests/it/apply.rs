@@ -599,3 +599,22 @@ fn whoever_could_be_given_the_identity_of_a_new_administrator_is_named() {
     let again = served.run(&["apply", "-f", "anna.yaml"]);
     assert_eq!((again.code, again.err.as_str()), (0, ""), "{again:?}");
 }
+
+#[test]
+fn a_plan_says_which_selectors_no_workload_will_ever_have() {
+    let served = Served::start("apply-mistyped");
+    let folder = &served.plane.folder;
+    let entry =
+        "{spiffe_id: spiffe://demo.avouch.test/a, selectors: [\"unx:uid:1\", \"unix:uid:2\"]}";
+    folder.file(
+        "entry.yaml",
+        format!("kind: entry\ntenant: demo\nname: a\nspec: {entry}\n"),
+    );
+    for (command, is_told) in [("plan", true), ("apply", true), ("plan", false)] {
+        let ran = served.run(&[command, "-f", "entry.yaml", "--tenant", "demo"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let told = ran.err.matches("no workload will have it").count();
+        assert_eq!(told, usize::from(is_told), "{}", ran.err);
+        assert_eq!(ran.err.contains("`unx:uid:1` is no selector"), is_told);
+    }
+}

@@ -493,3 +493,18 @@ fn output_that_no_one_reads_ends_the_run_without_a_word() {
     assert!(matches!(ran.code, 1 | 3), "{ran:?}");
     assert_eq!(ran.err, "");
 }
+
+#[test]
+fn a_variable_of_the_environment_that_is_empty_is_as_one_that_is_not_set() {
+    let folder = Folder::new("empty-variables");
+    let named = ["AVOUCH_TENANT", "AVOUCH_SERVER", "AVOUCH_DATA", "AVOUCH_CA"];
+    let run = |names: &[&str]| {
+        let mut command = folder.command(&["tenant", "list"]);
+        command.envs(names.iter().map(|name| (name, "")));
+        Ran::of(command.output().unwrap())
+    };
+    let unset = run(&[]);
+    // There is no server; that is found out behind the arguments.
+    assert_eq!(unset.code, 1, "{}", unset.err);
+    assert_eq!(run(&named).err, unset.err);
+}

@@ -13,7 +13,8 @@ use avouch_testkit::name::GeneralName;
 use avouch_testkit::world::{Authority, pem};
 
 use crate::plane::Plane;
-use crate::run::Folder;
+use crate::run::{Folder, Ran};
+use crate::serving_on::wait;
 
 const VALID: (&str, &str) = ("2020-01-01T00:00:00Z", "2049-01-01T00:00:00Z");
 
@@ -25,6 +26,15 @@ pub(crate) fn root() -> Authority {
 
 /// Writes a certificate for a name, its key, and the root above it.
 pub(crate) fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
+    write_with(folder, root, dns, |forge| forge)
+}
+
+fn write_with(
+    folder: &Path,
+    root: &Authority,
+    dns: &str,
+    changed: impl FnOnce(CertificateForge) -> CertificateForge,
+) -> [String; 3] {
     let key = Key::ed25519(dns);
     let forge = CertificateForge::bare(dns, &key)
         .valid(VALID.0, VALID.1)
@@ -39,7 +49,7 @@ pub(crate) fn write(folder: &Path, root: &Authority, dns: &str) -> [String; 3] {
         asn1::octet_string(&asn1::octet_string(key.private())),
     ]);
     let texts = [
-        ("tls.pem", pem("CERTIFICATE", &root.issue(forge))),
+        ("tls.pem", pem("CERTIFICATE", &root.issue(changed(forge)))),
         ("tls.key", pem("PRIVATE KEY", &pkcs8)),
         ("ca.pem", pem("CERTIFICATE", &root.certificate)),
     ];
@@ -134,6 +144,22 @@ fn a_server_with_a_certificate_speaks_https_and_follows_its_files() {
 }
 
 #[test]
+fn a_server_that_shows_the_certificate_of_an_authority_is_refused_as_that() {
+    let files = tempfile::tempdir().unwrap();
+    let of_an_authority =
+        |forge: CertificateForge| forge.with(extension::basic_constraints(true, None));
+    let [certificate, key, ca] = write_with(files.path(), &root(), "localhost", of_an_authority);
+    let shown = ["--tls-cert", &certificate, "--tls-key", &key];
+    let plane = Plane::start("secured_ca", &shown);
+    let at = format!("https://localhost:{}", port(&plane.http()));
+    let command = ["tenant", "list", "--server", &at, "--ca", &ca];
+    let refused = plane.folder.run(&command);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("CA:TRUE"), "{}", refused.err);
+    assert!(refused.err.contains("CA:FALSE"), "{}", refused.err);
+}
+
+#[test]
 fn an_administrator_is_known_by_the_workload_api_alone() {
     let plane = Plane::start(
         "secured_workload",
@@ -169,6 +195,61 @@ fn an_administrator_is_known_by_the_workload_api_alone() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let (_, listed, _) = list();
     assert!(listed.contains("demo.avouch.test"), "{listed}");
+}
+
+#[test]
+fn of_several_identities_the_one_of_the_trust_domain_that_the_server_is_called_by_is_shown() {
+    let plane = Plane::start("secured_several", &["--spiffe-listen", "127.0.0.1:0"]);
+    let mut lines = plane.greeting.lines();
+    let address = lines.find_map(|line| line.trim().strip_prefix("SPIFFE"));
+    let (_, port) = address.unwrap().trim().rsplit_once(':').unwrap();
+    let address = format!("https://localhost:{port}");
+    let socket = format!("unix://{}", plane.socket().display());
+    let id = "spiffe://localhost/administrator";
+    let uid = format!("unix:uid:{}", nix::unistd::getuid());
+    for command in [
+        &["tenant", "create", "shop", "--trust-domain", "localhost"][..],
+        &[
+            "entry",
+            "create",
+            "--tenant",
+            "shop",
+            "--id",
+            "me",
+            "--spiffe-id",
+            id,
+            "--selector",
+            &uid,
+        ],
+        &[
+            "admin",
+            "put",
+            "me",
+            "--tenant",
+            "shop",
+            "--role",
+            "auditor",
+            "--subject",
+            id,
+        ],
+    ] {
+        let ran = plane.run(command);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let list = |option: &str| {
+        let command = ["tenant", "list", option, "--server", &address];
+        let mut command = plane.folder.command(&command);
+        Ran::of(
+            command
+                .env("SPIFFE_ENDPOINT_SOCKET", &socket)
+                .output()
+                .unwrap(),
+        )
+    };
+    wait(|| list("--as-workload").out.contains("shop"));
+    assert!(list(&format!("--as-workload={id}")).out.contains("shop"));
+    let other = list("--as-workload=spiffe://demo.avouch.test/nobody");
+    assert!(other.err.contains("/nobody"), "{}{}", other.out, other.err);
 }
 
 #[test]

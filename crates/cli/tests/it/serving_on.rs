@@ -15,19 +15,19 @@ use crate::run::Ran;
 
 const DOMAIN: &str = "demo.avouch.test";
 
-fn manage(plane: &Plane, arguments: &[&str]) -> Ran {
+pub(crate) fn manage(plane: &Plane, arguments: &[&str]) -> Ran {
     plane.run(&[arguments, &["--tenant", "demo"]].concat())
 }
 
 /// An agent that has joined with a token.
-fn agent(plane: &Plane, name: &str) -> Agent {
+pub(crate) fn agent(plane: &Plane, name: &str) -> Agent {
     let token = manage(plane, &["node", "token", name, "-o", "json"]);
     assert_eq!(token.code, 0, "{}", token.err);
     let token = token.json()["token"].as_str().unwrap().to_owned();
     Agent::start(plane, name, &["--join-token", &token])
 }
 
-fn svids(ran: &Ran) -> Value {
+pub(crate) fn svids(ran: &Ran) -> Value {
     assert_eq!(ran.code, 0, "{}", ran.err);
     ran.json()["svids"].clone()
 }

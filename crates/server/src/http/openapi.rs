@@ -160,6 +160,7 @@ fn responses(route: &Route) -> Value {
             "StatusResponse" => "application/ocsp-response",
             _ => "application/json",
         };
+        let schema = of_one_and_of_many(schema).map_or(schema, |(one, _)| one);
         members.insert("content".to_owned(), content(content_type, schema));
     }
     let (content_type, schema) = match route.is_oauth {
@@ -177,6 +178,15 @@ fn responses(route: &Route) -> Value {
     if let (true, Some(members)) = (route.may_rehearse, responses.as_object_mut()) {
         members.insert("200".to_owned(), rehearsed(route, headers()));
     }
+    if let (true, Some(members)) = (route.puts_new(), responses.as_object_mut()) {
+        let schema = route.gives.unwrap_or_default();
+        let made = json!({
+            "description": "What was made, where there was none of this name",
+            "headers": headers(),
+            "content": content("application/json", schema),
+        });
+        members.insert("201".to_owned(), made);
+    }
     if let (true, Some(members)) = (takes_event(route), responses.as_object_mut()) {
         let refused = json!({
             "description": "What was sent is not taken",
@@ -188,11 +198,18 @@ fn responses(route: &Route) -> Value {
     responses
 }
 
+/// What is made by one, and what is answered for many, where both may be sent.
+fn of_one_and_of_many(schema: &str) -> Option<(&'static str, &'static str)> {
+    (schema == "EntryOrAnswers").then_some(("Entry", "Answers"))
+}
+
 /// What is answered with 200 where a dry run may be asked for.
 fn rehearsed(route: &Route, headers: Value) -> Value {
     let reference = |schema: &str| json!({ "$ref": format!("#/components/schemas/{schema}") });
     let dry_run = reference("DryRun");
-    let (description, schema) = match route.gives.filter(|_| !route.creates) {
+    let of_many = route.gives.and_then(of_one_and_of_many);
+    let given = route.gives.filter(|_| !route.creates);
+    let (description, schema) = match given.or(of_many.map(|(_, answers)| answers)) {
         Some(schema) => (
             "The answer, or that of a dry run",
             json!({ "anyOf": [reference(schema), dry_run] }),

@@ -135,7 +135,8 @@ impl Problem {
         } else {
             let told = explain::of_reason_for_peer(reason);
             let hint = "Get a fresh JWT-SVID whose audience is the SPIFFE ID of this server \
-                        (`spiffe://TRUST-DOMAIN/avouch/server`), or call with a fresh X.509-SVID."
+                        (`spiffe://TRUST-DOMAIN/avouch/server`, with the trust domain of the root of the deployment, \
+                        which `server.json` in the folder of the server names), or call with a fresh X.509-SVID."
                 .to_owned();
             // RFC 6750 3.1, RFC 9449 7.1.
             let challenge = match reason {

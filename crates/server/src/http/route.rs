@@ -227,6 +227,11 @@ impl Route {
         }
     }
 
+    /// Whether it says by 201 that what it has put was not there before.
+    pub(super) fn puts_new(&self) -> bool {
+        matches!(self.method, Method::Put) && self.gives == Some("Entry")
+    }
+
     pub(super) const fn forwards(self) -> Self {
         Self {
             forwards: true,

@@ -309,8 +309,11 @@ fn told(entry: &avouch_store::Entry, identity: &str) -> Entry {
 /// The head of a digest of what goes into SVIDs.
 fn revision(entry: &avouch_store::Entry, identity: &str) -> u64 {
     let ttls = [entry.extras.x509_ttl, entry.extras.jwt_ttl].map(|ttl| format!("{ttl:?}"));
+    // What was issued lives no longer than its entry, so another end gives others.
+    let end = entry.extras.expires.map(|end| end.to_string());
     let parts = std::iter::once(identity)
         .chain(ttls.iter().map(String::as_str))
+        .chain(end.as_deref())
         .chain(entry.extras.dns_names.iter().map(String::as_str));
     let digest = Digest::of_list(parts.map(str::as_bytes));
     let head = digest.as_bytes().iter().take(8);

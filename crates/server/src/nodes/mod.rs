@@ -214,8 +214,12 @@ impl Plane {
         })
     }
 
-    /// What was attested of a node that serves a tenant; nothing of one that is not known.
-    pub(crate) fn facts_of(&self, tenant: &Arc<Tenant>, node: &SpiffeId) -> BTreeSet<Selector> {
+    /// What was attested of a node that serves a tenant; `None` if there is none of this identity.
+    pub(crate) fn facts_of(
+        &self,
+        tenant: &Arc<Tenant>,
+        node: &SpiffeId,
+    ) -> Option<BTreeSet<Selector>> {
         let facts = |tenant: Arc<Tenant>| {
             tenant.read(|snapshot| {
                 let name = NodeId::parse(node.segments().last()?)?;
@@ -224,7 +228,7 @@ impl Plane {
             })
         };
         let mut above = self.with_all_above(tenant);
-        above.find_map(facts).unwrap_or_default()
+        above.find_map(facts)
     }
 
     /// Bans a node, or lets it come back.

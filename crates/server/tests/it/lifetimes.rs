@@ -131,3 +131,27 @@ fn a_time_that_an_entry_may_say_is_one_that_every_svid_of_it_may_have() {
     let code = put[0].as_ref().err().map(Reason::code);
     assert_eq!(code, Some("issue.ttl_out_of_bounds"));
 }
+
+#[test]
+fn nothing_that_is_issued_lives_longer_than_its_entry_but_for_the_shortest_life_there_is() {
+    let world = Deployment::new();
+    let now = || world.plane.now();
+    let (_, node) = world.join("node-1");
+    let least = 60;
+    for (left, lives) in [(1_800, 1_800), (20, least), (10 * HOUR, HOUR)] {
+        let ends = EntryDraft {
+            expires: Some(now().plus(left)),
+            ..draft("web")
+        };
+        world.put(ends).unwrap();
+        let wanted = [Wanted {
+            entry: "web".to_owned(),
+            public_key: Key::p256("workload").public_key_info(),
+            facts: Vec::new(),
+        }];
+        let issued = world.plane.issue_x509(&node, "shop", &wanted).unwrap();
+        let [svid] = <[_; 1]>::try_from(issued).unwrap();
+        let svid = svid.unwrap();
+        assert_eq!(svid.not_after.since(now()), lives, "{left}");
+    }
+}

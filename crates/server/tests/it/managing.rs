@@ -529,7 +529,10 @@ fn why_not_says_on_which_nodes_an_entry_matches_if_none_is_named() {
         let told = world.send(&token, "POST", "/v1/tenants/one/why-not", asked);
         told.json()
     };
+    let none = json!({"selectors": ["unix:uid:1"], "node": "spiffe://one.test/avouch/node/none"});
+    assert_eq!(ask(&none)["node_unknown"], true);
     let told = ask(&json!({"selectors": ["unix:uid:1"]}));
+    assert!(told.get("node_unknown").is_none(), "{told}");
     assert_eq!(
         (&told["matching"], &told["nearly"]),
         (&json!([]), &json!([]))

@@ -317,6 +317,35 @@ fn a_verdict_is_described_with_every_member_that_it_may_have() {
 }
 
 #[test]
+fn the_answer_for_many_entries_is_described_beside_that_for_one() {
+    let described = World::new().get("/openapi.json").json();
+    let responses = &described["paths"]["/v1/tenants/{tenant}/entries"]["post"]["responses"];
+    let schema = |status: &str| responses[status]["content"]["application/json"]["schema"].clone();
+    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    assert_eq!(schema("201"), reference("Entry"));
+    let one_of = json!({ "anyOf": [reference("Answers"), reference("DryRun")] });
+    assert_eq!(schema("200"), one_of);
+}
+
+#[test]
+fn an_entry_that_is_put_where_there_was_none_is_answered_as_one_that_was_made() {
+    let world = World::new();
+    let path = "/v1/tenants/one/entries/new";
+    let entry = json!({"spiffe_id": "spiffe://one.test/new", "selectors": ["unix:uid:1"]});
+    let put = |path: &str| world.send(&world.operator(), "PUT", path, &entry);
+    let rehearsed = put(&format!("{path}?dry_run=true"));
+    assert_eq!(rehearsed.status, 200, "{}", rehearsed.body);
+    let made = put(path);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.header("location"), Some(path));
+    assert_eq!(put(path).status, 200);
+    let described = world.get("/openapi.json").json();
+    let responses = &described["paths"]["/v1/tenants/{tenant}/entries/{entry}"]["put"]["responses"];
+    let schema = &responses["201"]["content"]["application/json"]["schema"];
+    assert_eq!(schema["$ref"], "#/components/schemas/Entry");
+}
+
+#[test]
 fn refusals_are_described_by_the_type_that_they_have() {
     let world = World::new();
     let described = world.get("/openapi.json").json();

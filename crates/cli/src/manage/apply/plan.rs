@@ -6,6 +6,7 @@ use avouch_core::reason::Reason;
 use serde_json::{Map, Value, json};
 
 use super::super::client::Client;
+use super::super::entries::Unheard;
 use super::documents::{Name, Place, Problem, Wanted};
 use super::kind::Kind;
 use super::there::{self, is_unknown};
@@ -103,10 +104,20 @@ pub(super) fn plan(
     if let Some(owner) = prune {
         steps.extend(planning.superfluous(&wanted, owner)?);
     }
+    Unheard::of(steps.iter().flat_map(new_selectors)).warn();
     Ok(match planning.problems.is_empty() {
         true => Ok(steps),
         false => Err(planning.problems),
     })
+}
+
+/// The selectors of an entry that is to be made or changed.
+fn new_selectors(step: &Step) -> impl Iterator<Item = &str> {
+    let is_put = matches!(step.action, Action::Create | Action::Change(_));
+    let is_meant = is_put && step.name.kind == Kind::Entry;
+    let spec = is_meant.then_some(&step.spec);
+    let selectors = spec.and_then(|spec| spec.get("selectors")?.as_array());
+    selectors.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Each after what it may need: by kind, and tenants after those above them.

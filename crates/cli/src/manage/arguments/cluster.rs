@@ -86,7 +86,7 @@ impl BootstrapArguments {
             ca: self.ca.clone(),
             cert: None,
             key: None,
-            as_workload: false,
+            as_workload: None,
         }
     }
 }

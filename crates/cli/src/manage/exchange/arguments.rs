@@ -111,7 +111,7 @@ impl ExchangeArguments {
             ca: self.ca.clone(),
             cert: None,
             key: None,
-            as_workload: false,
+            as_workload: None,
         }
     }
 }

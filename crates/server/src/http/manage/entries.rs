@@ -88,8 +88,7 @@ pub(in crate::http) fn create(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
         if call.is_dry_run() {
             return Ok(Answer::dry_run(None));
         }
-        let location = format!("/v1/tenants/{}/entries/{}", tenant.id(), entry.id);
-        return Ok(Answer::created(&to_json(&entry), &location));
+        return Ok(Answer::created(&to_json(&entry), &location(tenant, &entry)));
     };
     let drafts =
         batch.each(|members| draft(members).and_then(|draft| permitted(&superiors, draft)))?;
@@ -142,8 +141,19 @@ pub(in crate::http) fn replace(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
         return Err(Document::Request(OBJECT).refuse(detail).into());
     }
     draft.id = Some(name.to_owned());
+    let id = EntryId::parse(name);
+    let is_there = |id| tenant.read(|snapshot| snapshot.entries.contains_key(&id));
+    let is_new = !id.is_some_and(is_there);
     let entry = one(call.plane().put_entries(tenant, vec![draft])?)?;
-    Ok(Answer::json(&to_json(&entry)))
+    Ok(match is_new {
+        // RFC 9110 9.3.4.
+        true => Answer::created(&to_json(&entry), &location(tenant, &entry)),
+        false => Answer::json(&to_json(&entry)),
+    })
+}
+
+fn location(tenant: &Tenant, entry: &Entry) -> String {
+    format!("/v1/tenants/{}/entries/{}", tenant.id(), entry.id)
 }
 
 pub(in crate::http) fn remove(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {

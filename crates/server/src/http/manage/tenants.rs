@@ -76,7 +76,9 @@ pub(in crate::http) fn create(call: &Call, caller: &Caller) -> Result<Answer, St
         && plane.is_owned(name)
     {
         return Err(Reason::IssueConflict {
-            detail: format!("the trust domain `{name}` belongs to someone else"),
+            detail: format!(
+                "the trust domain `{name}` belongs, or once belonged, to another tenant"
+            ),
         }
         .into());
     }

@@ -33,19 +33,24 @@ pub(in crate::http) fn answer(call: &Call, tenant: &Arc<Tenant>) -> Result<Answe
     let node_facts = node
         .as_ref()
         .map(|node| call.plane().facts_of(tenant, node));
+    let is_unknown = matches!(node_facts, Some(None));
     let workload = Workload {
         selectors,
-        node_facts,
+        node_facts: node_facts.map(Option::unwrap_or_default),
         node,
     };
     let bounds = call.plane().workloads_of(tenant);
     let found = why_not(tenant, &workload, &bounds, call.plane().now());
     let list = |found: &[Nearly]| -> Vec<Value> { found.iter().map(to_json).collect() };
-    Ok(Answer::json(&json!({
+    let mut answer = json!({
         "matching": list(&found.matching),
         "depends_on_node": list(&found.depending),
         "nearly": list(&found.near),
-    })))
+    });
+    if let (true, Some(members)) = (is_unknown, answer.as_object_mut()) {
+        members.insert("node_unknown".to_owned(), true.into());
+    }
+    Ok(Answer::json(&answer))
 }
 
 fn to_json(nearly: &Nearly) -> Value {
