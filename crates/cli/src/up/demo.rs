@@ -12,7 +12,7 @@ use nix::unistd::{Uid, User};
 pub(super) const TENANT: &str = "demo";
 
 /// Its trust domain.
-const TRUST_DOMAIN: &str = "demo.avouch.test";
+pub(super) const TRUST_DOMAIN: &str = "demo.avouch.test";
 
 /// The name of the entry.
 pub(super) const ENTRY: &str = "current-user";

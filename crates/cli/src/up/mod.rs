@@ -379,6 +379,13 @@ async fn open(
         trust_domain: TrustDomain::parse(&arguments.trust_domain)
             .map_err(|reason| Fault::Usage(reason.sentence()))?,
     };
+    if with_demo && founding.trust_domain.as_str() == demo::TRUST_DOMAIN {
+        return Err(Fault::Usage(format!(
+            "--trust-domain {0}: `avouch up` gives {0} to the tenant `{1}` that it makes; choose another one",
+            demo::TRUST_DOMAIN,
+            demo::TENANT,
+        )));
+    }
     let store = arguments.store.clone();
     let path = folder.path().to_owned();
     let (keys, place) = (arguments.keys.clone(), arguments.root_key);

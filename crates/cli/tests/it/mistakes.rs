@@ -508,3 +508,13 @@ fn a_variable_of_the_environment_that_is_empty_is_as_one_that_is_not_set() {
     assert_eq!(unset.code, 1, "{}", unset.err);
     assert_eq!(run(&named).err, unset.err);
 }
+
+#[test]
+fn the_trust_domain_that_up_gives_to_its_first_tenant_is_not_taken_for_the_root() {
+    let folder = Folder::new("up-demo-domain");
+    let any = "127.0.0.1:0";
+    let taken = ["up", "--trust-domain", "demo.avouch.test"];
+    let ran = folder.run(&[&taken[..], &["--listen", any, "--grpc-listen", any]].concat());
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("tenant `demo`"), "{}", ran.err);
+}

@@ -553,3 +553,20 @@ fn who_does_not_say_whom_it_means_is_refused_in_words_and_who_does_is_not() {
     }
     assert_eq!(sent("1.0", "/healthz", &[]).status, 200);
 }
+
+#[test]
+fn a_tenant_that_cannot_stand_where_it_is_wanted_is_told_what_can() {
+    let world = World::new();
+    let wanted = json!({"name": "below", "parent": "one", "kind": "organisation"});
+    let refused = world.send(&world.operator(), "POST", "/v1/tenants", &wanted);
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("below a tenant environments"), "{detail}");
+    let taken = json!({"name": "two", "parent": "one", "kind": "environment"});
+    let refused = world.send(&world.operator(), "POST", "/v1/tenants", &taken);
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("is that of another tenant, or was"),
+        "{detail}"
+    );
+}
