@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain, hex};
-use avouch_core::reason::Reason;
+use avouch_core::reason::{Reason, printable};
 use avouch_core::template::Whose;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
@@ -103,13 +103,7 @@ impl Plane {
             existing == Existing::Refuse && drafts.iter().any(|draft| draft.id.is_some());
         // What there is room for is counted, so nothing else may change meanwhile.
         let may_meet = may_meet || self.room(tenant, Bounded::Entries)?.is_some();
-        let worked_out = || {
-            let answers = self.check_all(tenant, &drafts, existing)?;
-            let accepted = answers.iter().flatten().cloned();
-            let put = accepted.map(|entry| Change::Put(Object::Entry(entry)));
-            let changes: Vec<Change> = put.collect();
-            Ok((answers, changes))
-        };
+        let worked_out = || self.worked_out(tenant, &drafts, existing);
         if !may_meet {
             let (answers, changes) = worked_out()?;
             if changes.is_empty() {
@@ -125,6 +119,50 @@ impl Plane {
             }
         }
         self.settle_entries(tenant, worked_out)
+    }
+
+    /// Puts an entry if what has its name meets what is asked of it: nothing else is stored in between.
+    ///
+    /// # Errors
+    ///
+    /// `issue.precondition_failed`, or what failed on our side; what is wrong with the entry is its answer.
+    pub fn put_entry_if(
+        &self,
+        tenant: &Arc<Tenant>,
+        draft: &EntryDraft,
+        meets: impl Fn(Option<&Entry>) -> bool,
+    ) -> Result<Answers<Entry>, Refused> {
+        let name = draft.id.as_deref().unwrap_or_default();
+        self.settle_entries(tenant, || {
+            let id = EntryId::parse(name);
+            let is_met = tenant.read(|snapshot| {
+                let there = id.as_ref().and_then(|id| snapshot.entries.get(id));
+                let there = there.map(AsRef::as_ref);
+                meets(there)
+            });
+            match is_met {
+                true => self.worked_out(tenant, std::slice::from_ref(draft), Existing::Replace),
+                false => Err(Reason::IssuePreconditionFailed {
+                    object: "registration entry",
+                    name: printable(name),
+                }
+                .into()),
+            }
+        })
+    }
+
+    /// The answer for each, and the changes of those that are in order.
+    fn worked_out(
+        &self,
+        tenant: &Arc<Tenant>,
+        drafts: &[EntryDraft],
+        existing: Existing,
+    ) -> Result<(Answers<Entry>, Vec<Change>), Refused> {
+        let answers = self.check_all(tenant, drafts, existing)?;
+        let accepted = answers.iter().flatten().cloned();
+        let put = accepted.map(|entry| Change::Put(Object::Entry(entry)));
+        let changes = put.collect();
+        Ok((answers, changes))
     }
 
     /// Stores entries that may meet others. Those who store something on this server have their turns, so only

@@ -117,11 +117,37 @@ impl Client {
         self.call("DELETE", path, None)
     }
 
+    /// What is there, and what it is called as it is now.
+    pub(super) fn get_tagged(&self, path: &str) -> Result<(Value, String), Fault> {
+        let (value, tag) = self.call_if("GET", path, None, None)?;
+        Ok((value, tag.unwrap_or_default()))
+    }
+
+    /// Puts something in the place of what is there, if that is still called so.
+    pub(super) fn put_if(&self, path: &str, body: &Value, tag: &str) -> Result<Value, Fault> {
+        let answer = self.call_if("PUT", path, Some(body), Some(tag))?;
+        Ok(answer.0)
+    }
+
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
+        let answer = self.call_if(method, path, body, None)?;
+        Ok(answer.0)
+    }
+
+    fn call_if(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        tag: Option<&str>,
+    ) -> Result<(Value, Option<String>), Fault> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.server))
             .header("content-type", "application/json");
+        if let Some(tag) = tag {
+            request = request.header("if-match", tag);
+        }
         if let Some(credential) = &self.credential {
             request = request.header("authorization", format!("Bearer {}", credential.as_str()));
         }
@@ -131,6 +157,8 @@ impl Client {
             .map_err(|_| Fault::Usage(format!("`{path}` cannot be asked for")))?;
         let mut answer = self.agent.run(request).map_err(|error| self.away(&error))?;
         let status = answer.status();
+        let tag = answer.headers().get("etag");
+        let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let text = answer
             .body_mut()
             .with_config()
@@ -139,9 +167,10 @@ impl Client {
             .map_err(|error| self.away(&error))?;
         if status.is_success() {
             if text.is_empty() {
-                return Ok(Value::Null);
+                return Ok((Value::Null, tag));
             }
-            return serde_json::from_str(&text).map_err(|_| self.foreign());
+            let value = serde_json::from_str(&text).map_err(|_| self.foreign())?;
+            return Ok((value, tag));
         }
         let problem: Value = serde_json::from_str(&text).map_err(|_| self.foreign())?;
         let member = |name: &str| problem.get(name)?.as_str().map(str::to_owned);

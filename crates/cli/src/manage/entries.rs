@@ -21,6 +21,9 @@ const PAGE: usize = 1_000;
 /// How many entries are sent at once.
 const BATCH: usize = 5_000;
 
+/// How often an entry is read again that others have changed meanwhile.
+const MOST_ATTEMPTS: usize = 64;
+
 const ROW: [Column; 6] = [
     ("ENTRY", "id"),
     ("SPIFFE ID", "spiffe_id"),
@@ -185,25 +188,44 @@ impl Asking<'_> {
     /// What is named is changed and the rest stays; a file takes the place of all.
     fn update(&self, entry: &str, members: &EntryMembers) -> Result<Exit, Fault> {
         let path = self.at(entry)?;
-        let next = match &members.file {
-            Some(file) => as_shown(read(file)?),
-            None => {
-                let mut there = self.client.get(&path)?;
-                let changed = named(members);
-                if let (Some(there), Value::Object(changed)) = (there.as_object_mut(), changed) {
-                    if changed.is_empty() {
-                        return Err(Fault::Usage(
-                            "nothing is named that is to change".to_owned(),
-                        ));
-                    }
-                    there.extend(changed);
-                }
-                there
+        let (next, answer) = match &members.file {
+            Some(file) => {
+                let next = as_shown(read(file)?);
+                let answer = self.client.put(&path, &next)?;
+                (next, answer)
             }
+            None => self.change(&path, members)?,
         };
         let unheard_of = Unheard::of(selectors_of(&next));
-        let answer = self.client.put(&path, &next)?;
         tell_one(self.common, &unheard_of.beside(answer), &ALL)
+    }
+
+    /// Changes what is named of what is there. Who changes something else of it meanwhile loses nothing: it is
+    /// read again then.
+    fn change(&self, path: &str, members: &EntryMembers) -> Result<(Value, Value), Fault> {
+        let Value::Object(changed) = named(members) else {
+            return Err(Fault::Usage(
+                "nothing is named that is to change".to_owned(),
+            ));
+        };
+        if changed.is_empty() {
+            return Err(Fault::Usage(
+                "nothing is named that is to change".to_owned(),
+            ));
+        }
+        let mut attempts = 0;
+        loop {
+            let (mut next, tag) = self.client.get_tagged(path)?;
+            if let Some(there) = next.as_object_mut() {
+                there.extend(changed.clone());
+            }
+            attempts += 1;
+            match self.client.put_if(path, &next, &tag) {
+                Err(Fault::Refused(refusal))
+                    if refusal.code == "issue.precondition_failed" && attempts < MOST_ATTEMPTS => {}
+                answer => return Ok((next, answer?)),
+            }
+        }
     }
 
     fn delete(&self, entries: &[String]) -> Result<Exit, Fault> {

@@ -1206,6 +1206,10 @@ catalogue! {
             "The proof that the sender has its key is not good: {detail}.",
             fix: "Sign a new DPoP proof for this address and this moment.",
             spec: "RFC 9449 4.3";
+        IssuePreconditionFailed { object: &'static str, name: String } = "issue.precondition_failed",
+            "The {object} `{name}` is not what the request expects to be there (`If-Match`, `If-None-Match`).",
+            fix: "Read it again, and ask for the change of what is there now.",
+            spec: "RFC 9110 13.1";
         IssueProofRequired { rule: String } = "issue.proof_required",
             "The rule {rule} gives nothing to bearers, and no key was proved with the request.",
             fix: "Send a DPoP proof, call over mutual TLS, or have the rule say `bearer` with a reason and an end.",

@@ -188,6 +188,7 @@ const OF_THE_SERVER: &[&str] = &[
     "issue.webhook_not_permitted",
     "issue.webhook_signature",
     "issue.webhook_stale",
+    "issue.precondition_failed",
 ];
 
 #[test]

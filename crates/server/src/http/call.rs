@@ -36,6 +36,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) struct Presented {
     /// The header of this name; empty if it is no text.
     pub(super) authorization: Option<String>,
+    pub(super) if_match: Option<String>,
     pub(super) if_none_match: Option<String>,
     pub(super) content_type: Option<String>,
     /// All headers of this name; one that is no text is empty.
@@ -78,6 +79,7 @@ pub(super) struct Call {
     pub(super) body: Vec<u8>,
     /// The room that the body takes among those who send, until the work with it is done.
     pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) if_match: Option<String>,
     pub(super) if_none_match: Option<String>,
     pub(super) content_type: Option<String>,
     pub(super) dpop: Vec<String>,
@@ -181,6 +183,7 @@ impl Call {
             route,
             body: Vec::new(),
             room: None,
+            if_match: presented.if_match,
             if_none_match: presented.if_none_match,
             content_type: presented.content_type,
             dpop: presented.dpop,

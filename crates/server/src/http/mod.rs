@@ -31,7 +31,7 @@ use avouch_api::members::Document;
 use avouch_core::reason::Reason;
 use axum::Router;
 use axum::extract::{ConnectInfo, RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_NONE_MATCH, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH, IF_NONE_MATCH, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method as Named, Uri, Version};
 use axum::middleware::{self, Next};
@@ -482,6 +482,7 @@ fn presented(route: &Route, request: &Request) -> Presented {
     Presented {
         authorization,
         bound_path: is_bound.then(|| request.uri().path().to_owned()),
+        if_match: text(IF_MATCH),
         if_none_match: text(IF_NONE_MATCH),
         content_type: text(CONTENT_TYPE),
         dpop: request

@@ -372,6 +372,7 @@ fn status_of_issue(code: &str) -> Option<StatusCode> {
         "issue.egress_leak" => StatusCode::BAD_GATEWAY,
         "issue.object_unknown" => StatusCode::NOT_FOUND,
         "issue.method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+        "issue.precondition_failed" => StatusCode::PRECONDITION_FAILED,
         "issue.authority_in_use"
         | "issue.authority_no_successor"
         | "issue.authority_not_held"

@@ -9,6 +9,7 @@ use avouch_testkit::token::{jwk, jwks};
 use avouch_testkit::world::pem;
 use serde_json::{Value, json};
 
+use crate::http::Answer;
 use crate::world::{World, signing_request};
 
 #[test]
@@ -614,4 +615,45 @@ fn whatever_has_a_name_is_read_by_it_as_it_is_listed() {
             "{list}"
         );
     }
+}
+
+#[test]
+fn an_entry_is_put_in_the_place_of_what_was_read_and_of_nothing_that_came_after() {
+    let world = World::new();
+    let token = world.operator();
+    let path = "/v1/tenants/one/entries/web";
+    let entry = |owner: &str| json!({"spiffe_id": "spiffe://one.test/web", "selectors": ["unix:uid:1"], "owner": owner});
+    let bearer = format!("Bearer {token}");
+    let put = |owner: &str, condition: (&str, &str)| {
+        let body = entry(owner).to_string();
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            condition,
+        ];
+        crate::http::send(
+            world.address,
+            &crate::http::request("PUT", path, &headers, Some(&body)),
+        )
+    };
+    let refused = |answer: &Answer| {
+        assert_eq!(answer.status, 412, "{}", answer.body);
+        assert_eq!(answer.code(), "issue.precondition_failed");
+    };
+    // Nothing is there, so nothing matches, and something new may come.
+    refused(&put("a", ("if-match", "*")));
+    assert_eq!(put("a", ("if-none-match", "*")).status, 201);
+    refused(&put("b", ("if-none-match", "*")));
+
+    let read = world.call(&token, "GET", path, None);
+    let tag = read.header("etag").unwrap().to_owned();
+    refused(&put("b", ("if-match", "\"nonsense\"")));
+    let put_b = put("b", ("if-match", &tag));
+    assert_eq!(put_b.status, 200, "{}", put_b.body);
+    assert_ne!(put_b.header("etag"), Some(tag.as_str()));
+    // Who read before that does not know of it.
+    refused(&put("c", ("if-match", &tag)));
+    let several = format!("\"x\", {}", put_b.header("etag").unwrap());
+    assert_eq!(put("c", ("if-match", &several)).status, 200);
+    assert_eq!(world.call(&token, "GET", path, None).json()["owner"], "c");
 }
