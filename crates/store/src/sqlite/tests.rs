@@ -268,7 +268,9 @@ fn how_long_was_lived_before_it_was_noted_is_read_from_what_was_issued() {
     let before = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     before
         .execute_batch(
-            "DROP TABLE decision; DROP TABLE lifetime; DROP INDEX object_by_public_key;
+            "ALTER TABLE tenant DROP COLUMN skipped_after;
+             ALTER TABLE tenant DROP COLUMN skipped_before;
+             DROP TABLE decision; DROP TABLE lifetime; DROP INDEX object_by_public_key;
              ALTER TABLE object DROP COLUMN public_key;
              DROP INDEX object_by_end; ALTER TABLE object DROP COLUMN ends; PRAGMA user_version = 10",
         )
@@ -342,7 +344,9 @@ fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobo
     let before = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     before
         .execute_batch(
-            "DROP TABLE decision; DROP INDEX object_by_public_key;
+            "ALTER TABLE tenant DROP COLUMN skipped_after;
+             ALTER TABLE tenant DROP COLUMN skipped_before;
+             DROP TABLE decision; DROP INDEX object_by_public_key;
              ALTER TABLE object DROP COLUMN public_key;
              DROP INDEX object_by_end; ALTER TABLE object DROP COLUMN ends;
              UPDATE object SET body = '{' WHERE id = 'damaged'; PRAGMA user_version = 11",

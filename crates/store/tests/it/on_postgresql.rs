@@ -154,7 +154,8 @@ fn a_key_that_was_made_here_before_that_was_kept_apart_is_brought_along_for_nobo
     store.apply(&tenant("acme"), &all).unwrap();
     drop(store);
     let mut client = postgres::Client::connect(&engine.address, postgres::NoTls).unwrap();
-    let before = "DROP TABLE avouch.decision; ALTER TABLE avouch.object DROP COLUMN public_key, DROP COLUMN ends;
+    let before = "ALTER TABLE avouch.tenant DROP COLUMN skipped_after, DROP COLUMN skipped_before;
+                  DROP TABLE avouch.decision; ALTER TABLE avouch.object DROP COLUMN public_key, DROP COLUMN ends;
                   UPDATE avouch.schema_version SET version = 10";
     client.batch_execute(before).unwrap();
     let store = engine.open();

@@ -306,13 +306,14 @@ fn usable_for(certificate: &Certificate, purpose: Purpose) -> Result<(), Reason>
 
 /// The key usage of an end entity is consistent with what it is used for (RFC 5280 4.2.1.12): who serves
 /// signs, decrypts or agrees on a key in a handshake of TLS, and a client signs or agrees on one.
-/// SPIFFE asks for more, whatever the purpose.
+/// SPIFFE asks for more, whatever the purpose. An authority that is shown itself is marked as what it is, and
+/// its usage is for that.
 fn key_usable_for(end_entity: &Certificate, question: &Question) -> Result<(), Reason> {
-    let (usage, purpose) = (&end_entity.extensions().key_usage, question.purpose);
-    let Some(usage) = usage
-        .as_ref()
-        .filter(|_| question.profile != Profile::Spiffe)
-    else {
+    let (extensions, purpose) = (end_entity.extensions(), question.purpose);
+    let basic = extensions.basic_constraints.as_ref();
+    let is_authority = basic.is_some_and(|basic| basic.value.is_ca);
+    let is_asked = question.profile != Profile::Spiffe && !is_authority;
+    let Some(usage) = extensions.key_usage.as_ref().filter(|_| is_asked) else {
         return Ok(());
     };
     let is_consistent = match purpose {
