@@ -1,14 +1,21 @@
 //! Whoever speaks plain HTTP where TLS is spoken is told so, instead of being sent an alert of TLS that no
 //! client of HTTP can read.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How much of a request is read, so that its sender has read the answer before the connection is reset.
+/// How much of a request is read, its head and its body each.
 const MOST_READ: usize = 16 << 10;
 
 /// How long its sender may take for that, and for reading the answer.
@@ -36,7 +43,7 @@ pub(crate) const NODES_ONLY: Told = Told {
 };
 
 /// The connection, if it may be one of TLS. One that begins with a method of HTTP is answered and closed.
-pub(crate) async fn unless_plain(mut stream: TcpStream, told: &Told) -> Option<TcpStream> {
+pub(crate) async fn unless_plain(stream: TcpStream, told: &Told) -> Option<TcpStream> {
     let mut first = [0];
     stream.peek(&mut first).await.ok()?;
     // A record of TLS begins with a number below 26 (RFC 8446 5.1), a method with a letter.
@@ -48,19 +55,23 @@ pub(crate) async fn unless_plain(mut stream: TcpStream, told: &Told) -> Option<T
         code = told.code,
         "a connection was not made: it speaks no TLS"
     );
+    let answer = service_fn(|request: Request<Incoming>| async {
+        // So that its sender has read the answer before the connection is reset.
+        drop(to_bytes(Body::new(request.into_body()), MOST_READ).await);
+        Ok::<_, Infallible>(answer(told))
+    });
+    let mut one = http1::Builder::new();
+    let told = one
+        .keep_alive(false)
+        .max_buf_size(MOST_READ)
+        .serve_connection(TokioIo::new(stream), answer);
     // Whoever does not read it has lost nothing.
-    drop(timeout(LONGEST_READING, tell(&mut stream, told)).await);
+    drop(timeout(LONGEST_READING, told).await);
     None
 }
 
-async fn tell(stream: &mut TcpStream, told: &Told) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !is_whole(&request) && request.len() < MOST_READ {
-        if stream.read_buf(&mut request).await? == 0 {
-            break;
-        }
-    }
-    let body = json!({
+fn answer(told: &Told) -> Response<String> {
+    let problem = json!({
         "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
@@ -68,21 +79,11 @@ async fn tell(stream: &mut TcpStream, told: &Told) -> std::io::Result<()> {
         "detail": told.detail,
         "hint": told.hint,
     });
-    let body = body.to_string();
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await?;
-    // Until the other end has closed it, too.
-    let mut rest = (&mut *stream).take(u64::try_from(MOST_READ).unwrap_or(u64::MAX));
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-    Ok(())
-}
-
-/// Whether the head of a request has ended.
-fn is_whole(request: &[u8]) -> bool {
-    request.windows(4).any(|four| four == b"\r\n\r\n")
+    let mut answer = Response::new(problem.to_string());
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    let content_type = HeaderValue::from_static("application/problem+json");
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }

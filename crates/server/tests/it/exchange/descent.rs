@@ -462,6 +462,16 @@ fn a_way_through_another_tenant_and_back_leads_around_no_bound() {
         world.bound(&json!({"below": ["spiffe://one.test"], "audiences": [THERE]}));
         let refused = world.back(&world.second());
         assert_eq!(refusal(&refused).1, "issue.bound_exceeded");
+
+        // Nor does a thief of the issuer become an administrator by it.
+        world.bound(&json!({"administers": false}));
+        token(&world.back(&world.second()));
+        let admin = json!({"subject": "spiffe://one.test/back", "role": "administrator"});
+        let path = "/v1/tenants/one/admins/back";
+        let put = world.cloud.manage("PUT", path, &admin);
+        assert_eq!(put.status, 200, "{}", put.body);
+        let refused = world.back(&world.second());
+        assert_eq!(refusal(&refused).1, "issue.bound_exceeded");
     }
 }
 
