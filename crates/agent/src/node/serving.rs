@@ -26,6 +26,7 @@ use crate::identities::{
     Entitled, Entitlement, Identities, JwtBundle, JwtSvid, NotIssued, Pending, Token, ValidJwt,
     WitEntitled, WitEntitlement, WitSvid, X509Svid,
 };
+use crate::quiet::Quiet;
 use crate::selector::Selector;
 
 /// How long a workload that calls right after the agent has started waits for the first words of
@@ -110,6 +111,9 @@ impl Identities for Node {
     }
 }
 
+/// A workload may ask as often as it likes.
+static REFUSED: Quiet = Quiet::new();
+
 /// Those that there is a token for; what is refused of one is told in the log.
 ///
 /// # Errors
@@ -136,7 +140,9 @@ fn those_issued(
     }
     for (entry, why) in refused {
         let (tenant, id) = (&entry.key.tenant, &entry.key.id);
-        tracing::warn!(%tenant, entry = id, %why, "a JWT-SVID was refused, and the others are given");
+        REFUSED.tell(|left_out| {
+            tracing::warn!(%tenant, entry = id, %why, left_out, "a JWT-SVID was refused, and the others are given");
+        });
     }
     Ok(svids)
 }
