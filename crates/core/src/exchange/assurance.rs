@@ -1,7 +1,6 @@
 //! How surely a subject must have signed in: what a rule asks of `acr`, `amr` and `auth_time`
 //! (OpenID Connect Core 2, RFC 8176, RFC 9470).
 
-use super::rule::Cap;
 use crate::model::federation::{CLOCK_LEEWAY, SignedIn};
 use crate::reason::Reason;
 use crate::time::{Time, duration_in_words};
@@ -19,6 +18,13 @@ pub struct AssuranceRule {
     pub(super) max_age: Option<i64>,
     /// What is given to whoever has not signed in like that; nothing if there is none.
     pub(super) otherwise: Option<Cap>,
+}
+
+/// Less than the rule gives else, for whoever has not signed in as it asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    pub(super) lifetime: Option<i64>,
+    pub(super) scopes: Vec<String>,
 }
 
 impl AssuranceRule {

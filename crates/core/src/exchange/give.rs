@@ -1,18 +1,19 @@
 //! What someone gets: which rule admits them, and within what bounds.
 
 use super::Believed;
+use super::assurance::Cap;
 use super::delegation::{Actor, extended};
 use super::lineage::{lineage, model_of, stands, too_many};
+use super::place::Place;
 use super::proxying;
-use super::rule::{Cap, ExchangeRule, IssuedKind, Rules};
+use super::rule::{ExchangeRule, IssuedKind};
 use super::statement::{Ancestor, Statement, is_bearable};
 use crate::anchor::Anchor;
-use crate::id::{SpiffeId, TrustDomain};
+use crate::id::SpiffeId;
 use crate::model::federation::SignedIn;
 use crate::reason::{Reason, printable};
 use crate::time::Time;
 use crate::verdict::{Identity, IdentityKind, TrustModel};
-use crate::view::View;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,21 +24,6 @@ pub struct Wanted {
     pub audiences: Vec<String>,
     /// How much; all that may be had if nothing is said.
     pub scopes: Option<Vec<String>>,
-}
-
-/// Where and when it is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// What the tenant trusts.
-    pub view: &'a View,
-    /// Its rules.
-    pub rules: &'a Rules,
-    /// The trust domains whose keys are its own.
-    pub own: &'a [TrustDomain],
-    /// Its issuer identifier.
-    pub issuer: &'a str,
-    /// Now.
-    pub now: Time,
 }
 
 /// What is given.

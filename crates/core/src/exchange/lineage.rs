@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Believed;
-use super::give::Place;
+use super::place::Place;
 use super::rule::{ExchangeRule, Rules};
 use super::statement::{Ancestor, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};

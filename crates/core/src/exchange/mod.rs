@@ -13,14 +13,16 @@ pub mod drift;
 mod give;
 pub mod introspection;
 mod lineage;
+mod place;
 mod proxying;
 mod reading;
 pub mod rule;
 pub mod statement;
 mod template;
 
-pub use give::{Given, NO_ONE, Place, Wanted, give};
+pub use give::{Given, NO_ONE, Wanted, give};
 pub use lineage::{Before, Granted, still_given};
+pub use place::Place;
 pub use rule::{ExchangeRule, IssuedKind, Rules};
 pub use statement::{Ancestor, Statement};
 

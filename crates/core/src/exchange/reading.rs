@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::assurance::AssuranceRule;
-use super::rule::{
-    Admission, Cap, Exception, ExchangeRule, Grant, IssuedKind, LIFETIME_USUAL, Source,
-};
+use super::assurance::{AssuranceRule, Cap};
+use super::rule::{Admission, Exception, ExchangeRule, Grant, IssuedKind, LIFETIME_USUAL, Source};
 use super::template::Template;
 use crate::anchor::{Anchor, AnchorKind, Stewardship};
 use crate::credential::jose::json::kind_of;

@@ -92,13 +92,6 @@ pub struct Grant {
     pub(super) status: bool,
 }
 
-/// Less of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cap {
-    pub(super) lifetime: Option<i64>,
-    pub(super) scopes: Vec<String>,
-}
-
 /// Something that is not done, done all the same, for a reason and for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception {

@@ -120,7 +120,7 @@ fn key(certificate: &Certificate) -> Result<(), Reason> {
             required: "the number must be divisible by 8",
         }),
         Ok(_) => Ok(()),
-        Err(problem) => Err(super::search::key_refused(certificate, problem)),
+        Err(problem) => Err(super::alone::key_refused(certificate, problem)),
     }
 }
 

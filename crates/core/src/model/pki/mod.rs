@@ -4,6 +4,7 @@
 //! path of vouches that reached an anchor is judged as a whole by [`validate`], from the anchor
 //! down as in RFC 5280 6.1, under the rules of a profile.
 
+mod alone;
 mod baseline;
 mod conforming;
 mod expectation;
@@ -15,7 +16,7 @@ mod second_opinion;
 mod svid;
 mod validate;
 
-pub(crate) use search::key_refused;
+pub(crate) use alone::key_refused;
 
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@
 //! relying party has shown that it means to check that issuer: a certificate that none of its
 //! lists can clear is then refused. Without any, it is refused only when status is required.
 
+use super::alone::{readable, valid_now};
 use super::search::Pki;
-use super::validate::{readable, valid_now};
 use crate::budget::Budget;
 use crate::credential::x509::{
     Certificate, Crl, DistributionPoint, GeneralName, IssuingDistributionPoint, PointName,

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::alone::{algorithms_differ, key_refused};
 use super::validate::{self, Conclusion};
 use crate::budget::Budget;
-use crate::credential::x509::{Certificate, DistinguishedName, KeyProblem, SignatureAlgorithm};
+use crate::credential::x509::{Certificate, DistinguishedName, SignatureAlgorithm};
 use crate::crypto::{PublicKey, Scheme, Verifier, cost, hashing_cost};
 use crate::ended::Birth;
 use crate::path::{Candidate, Model};
@@ -401,35 +402,6 @@ fn key_and_scheme<'c>(
     match issuer.public_key() {
         Ok(key) => Ok((key, scheme)),
         Err(problem) => Err(key_refused(issuer, problem)),
-    }
-}
-
-/// RFC 5280 4.1.1.2: a certificate names the same algorithm outside and inside of what is signed.
-pub(super) fn algorithms_differ(certificate: &Certificate, inner: &SignatureAlgorithm) -> Reason {
-    Reason::SignatureAlgorithmMismatch {
-        subject: certificate.title().to_string(),
-        outer: certificate.signature_algorithm().name(),
-        inner: inner.name(),
-    }
-}
-
-/// Why a key cannot be used, as a refusal.
-pub(crate) fn key_refused(certificate: &Certificate, problem: &KeyProblem) -> Reason {
-    let subject = certificate.title().to_string();
-    match problem {
-        KeyProblem::Forbidden(algorithm) => Reason::KeyAlgorithmForbidden {
-            subject,
-            algorithm: algorithm.clone(),
-        },
-        KeyProblem::Malformed(detail) => Reason::KeyMalformed {
-            subject,
-            detail: detail.clone(),
-        },
-        KeyProblem::Size(bits) => Reason::KeySize {
-            subject,
-            bits: *bits,
-            required: "2048 to 8192 are accepted",
-        },
     }
 }
 

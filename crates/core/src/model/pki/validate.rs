@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
 
-use super::search::{Link, Pki, algorithms_differ, key_refused};
+use super::alone::{key_refused, readable, valid_now};
+use super::search::{Link, Pki};
 use super::second_opinion::Opinion;
 use super::{
     baseline, conforming, expectation, name_constraints, policies, revocation, second_opinion,
@@ -23,7 +24,7 @@ use crate::policy::facts::Facts;
 use crate::question::{Profile, Purpose, Question};
 use crate::reason::Reason;
 use crate::stop::Stop;
-use crate::time::{Time, duration_in_words};
+use crate::time::Time;
 use crate::verdict::{Check, Compared, Fact, StatusSource};
 use crate::view::{AnchorCertificate, View};
 
@@ -175,59 +176,6 @@ fn end_entity_alone(end_entity: &Certificate, question: &Question) -> Result<(),
     usable_for(end_entity, question.purpose)?;
     if question.profile.is_strict_on_form() {
         conforming::end_entity(end_entity, question.profile)?;
-    }
-    Ok(())
-}
-
-/// RFC 5280 4.2, 6.1.4 (o), 6.1.5 (f): every extension is read, there once, and known if critical.
-pub(super) fn readable(certificate: &Certificate) -> Result<(), Reason> {
-    let subject = || certificate.title().to_string();
-    let extensions = certificate.extensions();
-    if let Some(oid) = &extensions.duplicate {
-        return Err(Reason::ExtensionDuplicate {
-            subject: subject(),
-            oid: oid_name(oid),
-        });
-    }
-    if let Some((extension, detail)) = &extensions.malformed {
-        let (extension, detail) = (extension.clone(), detail.clone());
-        return Err(Reason::ExtensionMalformed {
-            subject: subject(),
-            extension,
-            detail,
-        });
-    }
-    if let Some(oid) = &extensions.unknown_critical {
-        return Err(Reason::CriticalExtensionUnknown {
-            subject: subject(),
-            oid: oid.to_string(),
-        });
-    }
-    if let Some(inner) = certificate.differing_inner_algorithm() {
-        return Err(algorithms_differ(certificate, inner));
-    }
-    Ok(())
-}
-
-/// RFC 5280 6.1.3 (a) (2); the anchor's own dates are enforced too, although the RFC does not ask
-/// for it.
-pub(super) fn valid_now(certificate: &Certificate, at: Time) -> Result<(), Reason> {
-    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
-    if at < not_before {
-        return Err(Reason::NotYetValid {
-            subject: certificate.title().to_string(),
-            not_before,
-            at,
-            ahead: duration_in_words(not_before.since(at)),
-        });
-    }
-    if at > not_after {
-        return Err(Reason::Expired {
-            subject: certificate.title().to_string(),
-            not_after,
-            at,
-            ago: duration_in_words(at.since(not_after)),
-        });
     }
     Ok(())
 }
