@@ -6,8 +6,6 @@ use avouch_issuer::fault::{Fault as IssuerFault, NotIssued};
 use avouch_store::keyring::KeyringFault;
 use avouch_store::{Conflict, NAME_IN_WORDS};
 
-use crate::quotas::Bounded;
-
 /// The most letters of a name that is not there which are shown: as many as the longest that could be.
 const NAME_SHOWN: usize = 256;
 
@@ -223,7 +221,7 @@ impl From<Conflict> for Refused {
             Conflict::UnknownTenant(tenant) => unknown("tenant", tenant.as_str()),
             Conflict::UnknownTrustDomain(name) => unknown("trust domain", name.as_str()),
             Conflict::Full { kind, most } => Reason::IssueQuota {
-                what: Bounded::of(kind).name(),
+                what: kind.in_words(),
                 most,
             },
             conflict @ (Conflict::TenantTaken(_)

@@ -35,14 +35,6 @@ impl Bounded {
     const ALL: [Self; 3] = [Self::Entries, Self::Nodes, Self::TrustDomains];
 
     /// What the store calls this.
-    pub(crate) fn of(kind: BoundedKind) -> Self {
-        match kind {
-            BoundedKind::Entry => Self::Entries,
-            BoundedKind::Node => Self::Nodes,
-            BoundedKind::TrustDomain => Self::TrustDomains,
-        }
-    }
-
     fn kind(self) -> BoundedKind {
         match self {
             Self::Entries => BoundedKind::Entry,
@@ -85,12 +77,8 @@ impl Bounded {
         known.counted_last(self.kind())
     }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Entries => "registration entries",
-            Self::Nodes => "nodes",
-            Self::TrustDomains => "trust domains",
-        }
+    fn name(self) -> &'static str {
+        self.kind().in_words()
     }
 
     fn most(self, quota: &QuotaRecord) -> Option<u32> {

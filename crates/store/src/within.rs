@@ -40,6 +40,15 @@ pub enum BoundedKind {
 }
 
 impl BoundedKind {
+    /// What there may be so many of, for people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Entry => "registration entries",
+            Self::Node => "nodes",
+            Self::TrustDomain => "trust domains",
+        }
+    }
+
     /// The name, which is that of the rows.
     pub(crate) fn name(self) -> &'static str {
         match self {
