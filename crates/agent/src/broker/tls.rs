@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avouch_core::id::SpiffeId;
 use avouch_core::reason::Reason;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -47,7 +47,7 @@ pub(super) fn config(credentials: Arc<dyn Credentials>) -> Result<ServerConfig, 
     let provider = Arc::new(aws_lc_rs::default_provider());
     let judge = Arc::new(Judge {
         credentials: Arc::clone(&credentials),
-        provider: Arc::clone(&provider),
+        algorithms: provider.signature_verification_algorithms,
     });
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -85,7 +85,7 @@ static COMPLAINTS: Quiet = Quiet::new();
 /// Asks whether a client is someone at all; whether it is a broker is asked for each call.
 struct Judge {
     credentials: Arc<dyn Credentials>,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl fmt::Debug for Judge {
@@ -134,12 +134,10 @@ impl ClientCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -15,7 +15,7 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -68,14 +68,14 @@ impl ServerTrust {
 /// Asks the core whether the server is the one that the bundle vouches for.
 pub(super) struct ServerVerifier {
     trust: RwLock<ServerTrust>,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
     pub(super) fn new(trust: ServerTrust) -> Self {
         Self {
             trust: RwLock::new(trust),
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         }
     }
 
@@ -119,7 +119,7 @@ pub(super) fn config(
     verifier: &Arc<ServerVerifier>,
     member: Option<&Membership>,
 ) -> Result<ClientConfig, Error> {
-    let provider = Arc::clone(&verifier.provider);
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = Arc::clone(verifier) as _;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -184,12 +184,10 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

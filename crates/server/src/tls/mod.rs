@@ -74,7 +74,7 @@ impl Shown {
 fn config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, Fault> {
     let bug = |error: rustls::Error| Fault::Bug(error.to_string());
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let anyone = anyone::Anyone::new(Arc::clone(&provider));
+    let anyone = anyone::Anyone::new(&provider);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(bug)?

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use avouch_core::time::Time;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -99,7 +99,7 @@ pub fn for_nodes(identity: Arc<ServerIdentity>) -> Result<ServerConfig, Fault> {
     let verifier = ClientVerifier {
         plane: Arc::clone(&identity.plane),
         readings: Readings::new(MOST_READING, MOST_WAITING),
-        provider: Arc::clone(&provider),
+        algorithms: provider.signature_verification_algorithms,
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -120,7 +120,7 @@ const MOST_WAITING: usize = 256;
 struct ClientVerifier {
     plane: Arc<Plane>,
     readings: Readings,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl fmt::Debug for ClientVerifier {
@@ -174,12 +174,10 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

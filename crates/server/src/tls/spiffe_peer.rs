@@ -15,7 +15,9 @@ use avouch_core::reason::Reason;
 use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
@@ -27,7 +29,7 @@ pub struct SpiffePeer {
     expected: SpiffeId,
     view: View,
     clock: Arc<dyn Clock>,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
     refused: Mutex<Option<Reason>>,
 }
 
@@ -42,7 +44,7 @@ impl SpiffePeer {
             expected,
             view: View::new(tenant, vec![anchor], Vec::new(), Vec::new(), epoch),
             clock,
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
             refused: Mutex::default(),
         }
     }
@@ -107,8 +109,7 @@ impl ServerCertVerifier for SpiffePeer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -117,12 +118,10 @@ impl ServerCertVerifier for SpiffePeer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
