@@ -176,6 +176,16 @@ impl Role {
     }
 }
 
+/// Something that a role lets its holder do, and none of these others theirs.
+pub(crate) fn beyond(role: Role, others: &[Role]) -> Option<(Verb, Noun)> {
+    let mut all = Noun::ALL
+        .into_iter()
+        .flat_map(|noun| Verb::ALL.map(|verb| (verb, noun)));
+    all.find(|(verb, noun)| {
+        role.may(*verb, *noun) && !others.iter().any(|other| other.may(*verb, *noun))
+    })
+}
+
 impl Plane {
     /// The tenant, if `caller` may do this there.
     ///

@@ -9,7 +9,7 @@ use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
 use avouch_store::{AdminId, AdminRecord, Change, Key, Object, Snapshot, TenantKind};
 
-use crate::access::{Noun, Role, Verb};
+use crate::access::{Role, Verb, beyond};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused, misnamed, unknown};
 use crate::given_already::Giver;
@@ -308,16 +308,6 @@ impl Plane {
         }
         Err(unknown("trust domain", trust_domain.as_str()).into())
     }
-}
-
-/// Something that a role lets its holder do, and none of these others theirs.
-pub(crate) fn beyond(role: Role, others: &[Role]) -> Option<(Verb, Noun)> {
-    let mut all = Noun::ALL
-        .into_iter()
-        .flat_map(|noun| Verb::ALL.map(|verb| (verb, noun)));
-    all.find(|(verb, noun)| {
-        role.may(*verb, *noun) && !others.iter().any(|other| other.may(*verb, *noun))
-    })
 }
 
 fn is_last_operator(snapshot: &Snapshot, id: &AdminId) -> bool {

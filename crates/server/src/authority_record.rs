@@ -1,5 +1,6 @@
 //! Authorities as they are stored, and as they sign.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::credential::x509::Certificate;
@@ -14,6 +15,7 @@ use avouch_issuer::signer::{Origin, Signature, Signer, SigningKind, SoftwareKey}
 use avouch_issuer::token::{TokenAuthority, TokenKind};
 use avouch_store::{
     AuthorityId, AuthorityKind, AuthorityRecord, AuthorityRole, AuthorityState, AuthorityUse,
+    RevokedCertificate,
 };
 
 use crate::fault::Fault;
@@ -236,6 +238,45 @@ pub(crate) fn key_of(der: &[u8]) -> Result<SoftwareKey, Reason> {
         found: "another one, or no unencrypted private key".to_owned(),
         accepted: SigningKind::NAMES.map(str::to_owned).to_vec(),
     })
+}
+
+/// An authority that has revoked these certificates, too.
+pub(crate) fn with_revoked(
+    mut record: AuthorityRecord,
+    revoked: impl IntoIterator<Item = RevokedCertificate>,
+) -> AuthorityRecord {
+    let known = record.revoked.iter().map(|known| known.serial.clone());
+    let mut known: BTreeSet<String> = known.collect();
+    // The first revocation says since when.
+    let new = revoked
+        .into_iter()
+        .filter(|one| known.insert(one.serial.clone()));
+    record.revoked.extend(new);
+    record
+}
+
+/// From when on the list of an authority is to be signed anew; `None` if it has none. One of the future,
+/// from when a clock was ahead, tells nobody anything: it is due at once.
+pub(crate) fn list_due_from(record: &AuthorityRecord, now: Time) -> Option<Time> {
+    let list = record.revocation_list.as_ref()?;
+    if list.this_update > now {
+        return Some(now);
+    }
+    let half = list.next_update.since(list.this_update) / 2;
+    Some(list.this_update.plus(half))
+}
+
+/// Whether an authority signs revocation lists at this moment.
+pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
+    let is_there = match record.state {
+        AuthorityState::Prepared
+        | AuthorityState::Active
+        | AuthorityState::Retired
+        | AuthorityState::Tainted => true,
+        AuthorityState::Requested | AuthorityState::Revoked => false,
+    };
+    let is_valid = record.kind == AuthorityKind::X509 && is_there && now <= record.not_after;
+    is_valid && may_sign_lists(record)
 }
 
 /// Whether a stored authority may sign revocation lists.

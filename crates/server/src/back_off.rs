@@ -51,6 +51,11 @@ impl BackOff {
     }
 }
 
+/// How many seconds are left, at least one.
+pub(crate) fn seconds_until(at: Time, now: Time) -> u32 {
+    u32::try_from(at.since(now)).unwrap_or(0).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,10 +24,12 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::exchange::DPOP_PROOF;
 use crate::fault::{Fault, Refused};
 use crate::plane::{Plane, Readings};
 use crate::tenant::{Held, Tenant};
+
+/// A proof of possession (RFC 9449) that is used once, as whoever used it before is told.
+pub(crate) const DPOP_PROOF: &str = "DPoP proof";
 
 /// A state of a tenant, as far as it decides who its callers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

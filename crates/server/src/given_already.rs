@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TenantId};
 
-use crate::access::{Noun, Role, Verb};
-use crate::administrators::beyond;
+use crate::access::{Noun, Role, Verb, beyond};
 use crate::caller::Caller;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;

@@ -28,7 +28,6 @@ use crate::back_off::{BackOff, Waits};
 use crate::failing::Failing;
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, escaped};
-use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::remembered::{Remembered, Room};
 use crate::tenant::Tenant;
@@ -89,6 +88,10 @@ pub(crate) enum Endpoint {
         audiences: Vec<String>,
     },
 }
+
+/// Under which names what issuers are shown is stored, sealed.
+pub(crate) const CLIENT_SECRET: &str = "client_secret_sealed";
+pub(crate) const REVIEWER_TOKEN: &str = "token_sealed";
 
 impl Endpoint {
     /// Reads `introspection` of an issuer; what is left becomes of the anchor.

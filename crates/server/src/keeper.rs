@@ -22,14 +22,16 @@ use avouch_store::{
     RevokedCertificate, Sequence, Upstream,
 };
 
-use crate::authority_record::{self, NameBounds, in_state, life_of};
+use crate::authority_record::{self, NameBounds, in_state, life_of, with_revoked};
 use crate::fault::{Refused, unknown};
 use crate::plane::{KnownTenant, Plane};
-use crate::revocations::{CA_COMPROMISE, with_revoked};
 use crate::tenant::Tenant;
 pub(crate) use group::Group;
 pub(crate) use making::x509_name;
 pub(crate) use waking::wakes_at;
+
+/// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
+const CA_COMPROMISE: u8 = 2;
 
 /// How often a plan is made anew because something else has changed meanwhile.
 const MOST_ATTEMPTS: usize = 8;

@@ -18,19 +18,16 @@ use avouch_core::time::Time;
 use avouch_issuer::revocation_list::{RevocationList, Revoked};
 use avouch_issuer::stages::issue_one;
 use avouch_store::{
-    AuthorityId, AuthorityKind, AuthorityRecord, AuthorityState, AuthorityUse, CredentialKind,
-    EntryId, IntentId, IntentRow, LifetimeKind, RevocationListRecord, RevokedCertificate, Sequence,
+    AuthorityId, AuthorityRecord, AuthorityState, AuthorityUse, CredentialKind, EntryId, IntentId,
+    IntentRow, LifetimeKind, RevocationListRecord, RevokedCertificate, Sequence,
 };
 
-use crate::authority_record::{self, Opened};
+use crate::authority_record::{Opened, list_due_from, open, signs_lists, with_revoked};
 use crate::fault::{Fault, Refused, unknown};
 use crate::issuing::StoreLog;
 use crate::keeper::Draft;
 use crate::plane::{OPERATOR, Plane, RESERVED};
 use crate::tenant::{Held, Tenant};
-
-/// `cACompromise` (RFC 5280 5.3.1): an authority is revoked only after it was tainted.
-pub(crate) const CA_COMPROMISE: u8 = 2;
 
 /// `keyCompromise`: whoever has the key of an issuer has had credentials given for whatever it wrote.
 const KEY_COMPROMISE: u8 = 1;
@@ -384,7 +381,7 @@ impl Draft<'_> {
             .cloned()
             .collect();
         for record in due {
-            let opened = authority_record::open(self.tenant.id(), &self.tenant.keys, &record)?;
+            let opened = open(self.tenant.id(), &self.tenant.keys, &record)?;
             let Some(Opened::X509(authority)) = opened else {
                 continue;
             };
@@ -461,44 +458,6 @@ fn descends(intent: &IntentRow, from: &str) -> bool {
         let is_anchor = ancestor.of.is_none() && ancestor.anchor == from;
         is_named || is_anchor || ancestor.digest.to_string() == from
     })
-}
-
-/// An authority that has revoked these certificates, too.
-pub(crate) fn with_revoked(
-    mut record: AuthorityRecord,
-    revoked: impl IntoIterator<Item = RevokedCertificate>,
-) -> AuthorityRecord {
-    let known = record.revoked.iter().map(|known| known.serial.clone());
-    let mut known: BTreeSet<String> = known.collect();
-    // The first revocation says since when.
-    let new = revoked
-        .into_iter()
-        .filter(|one| known.insert(one.serial.clone()));
-    record.revoked.extend(new);
-    record
-}
-
-/// From when on the list of an authority is to be signed anew; `None` if it has none. One of the future,
-/// from when a clock was ahead, tells nobody anything: it is due at once.
-pub(crate) fn list_due_from(record: &AuthorityRecord, now: Time) -> Option<Time> {
-    let list = record.revocation_list.as_ref()?;
-    if list.this_update > now {
-        return Some(now);
-    }
-    let half = list.next_update.since(list.this_update) / 2;
-    Some(list.this_update.plus(half))
-}
-
-pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
-    let is_there = match record.state {
-        AuthorityState::Prepared
-        | AuthorityState::Active
-        | AuthorityState::Retired
-        | AuthorityState::Tainted => true,
-        AuthorityState::Requested | AuthorityState::Revoked => false,
-    };
-    let is_valid = record.kind == AuthorityKind::X509 && is_there && now <= record.not_after;
-    is_valid && authority_record::may_sign_lists(record)
 }
 
 fn told(revoked: &RevokedCertificate) -> Revoked {

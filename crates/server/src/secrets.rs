@@ -22,9 +22,8 @@ use zeroize::Zeroizing;
 use crate::egress::uses::Uses;
 use crate::fault::{Fault, Refused};
 use crate::findings::LONG_LIVED;
-use crate::issuers::{CLIENT_SECRET, REVIEWER_TOKEN};
+use crate::introspection::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
-use crate::tallies::day_of;
 use crate::tenant::Tenant;
 
 /// For how many days one may be good before it is told of, and before that is grave: as access keys
@@ -554,11 +553,6 @@ fn time(value: Option<&Value>) -> Option<Time> {
     value
         .and_then(Value::as_str)
         .and_then(avouch_api::text::time)
-}
-
-/// Whether a record is one of a day.
-pub(crate) fn is_day(name: &str) -> bool {
-    name != RECORD && name.len() == day_of(Time::from_unix(0)).len()
 }
 
 #[cfg(test)]

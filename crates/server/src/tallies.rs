@@ -17,7 +17,6 @@ use serde_json::{Map, Value, json};
 use crate::egress::uses;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
-use crate::secrets::is_day;
 use crate::tenant::Tenant;
 
 /// How many days are kept.
@@ -280,8 +279,13 @@ fn read(document: &str) -> Map<String, Value> {
 }
 
 /// The name of a day: `2026-11-29`. Names of days are in the order of the days.
-pub(crate) fn day_of(time: Time) -> String {
+fn day_of(time: Time) -> String {
     time.to_string().chars().take(10).collect()
+}
+
+/// Whether this is the name of a day: beside days there is one record more, of static credentials.
+fn is_day(name: &str) -> bool {
+    name.len() == day_of(Time::from_unix(0)).len()
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! What a tenant knows when something is decided for it: its own trust domains and its anchors.
+//! What a tenant knows when something is decided for it: its own trust domains, its anchors, and
+//! what it gives for what it believes.
+
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +16,11 @@ use avouch_core::view::View;
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
-use crate::exchange::rules::rules_of;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
+
+pub(crate) use rules::{read_rule, rules_of};
 
 /// Views of tenants, made again when what is in them has changed, and each minute, since keys leave
 /// a bundle when they end.

@@ -22,11 +22,11 @@ use avouch_core::time::Time;
 use avouch_store::RuleRecord;
 use serde_json::{Map, Value};
 
-use crate::exchange::rules::rules_of;
 use crate::fault::{Fault, Refused};
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::views;
+use crate::views::rules_of;
 
 /// How often a rule is held against one to which it may lead. What is left then is taken to lead there.
 /// Tests come to it sooner.

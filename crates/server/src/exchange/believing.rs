@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::caller::{claims_of, serial_text};
+use crate::caller::{DPOP_PROOF, claims_of, serial_text};
 use avouch_api::{Answer, Outcome, text};
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::credential::Credential;
@@ -25,12 +25,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::request::{Client, ClientKind, Form, OTHER_CLIENT, Token};
 use super::using::Uses;
-use super::{
-    ASSERTION, CLIENT_ASSERTION, DPOP_PROOF, Exchange, Pace, Proven, Shown, nonces, unsettled,
-};
+use super::{ASSERTION, CLIENT_ASSERTION, Exchange, Pace, Proven, Shown, nonces, unsettled};
+use crate::back_off::seconds_until;
 use crate::decisions::{Course, Said, Shown as Kept};
 use crate::fault::{Fault, Refused};
-use crate::issuers::seconds_until;
 use crate::tenant::Tenant;
 use crate::xml_signatures;
 

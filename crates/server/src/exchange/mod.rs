@@ -93,7 +93,6 @@ fn unsettled(why: &str) -> Refused {
 /// What is used, as whoever used it before is told.
 pub(crate) const ASSERTION: &str = "assertion";
 pub(crate) const CLIENT_ASSERTION: &str = "client assertion";
-pub(crate) const DPOP_PROOF: &str = "DPoP proof";
 
 /// What was shown beside the request itself.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,12 +1,9 @@
-//! Exchange rules of tenants: stored as they were sent, and read again whenever what the tenant
-//! trusts has changed.
+//! Exchange rules of tenants: put, removed, and asked whether they still give what they gave.
 
 use std::sync::Arc;
 
 use avouch_core::exchange::{Before, ExchangeRule, Granted, Place, Rules, at_most, still_given};
 use avouch_core::id::TrustDomain;
-use avouch_core::reason::Reason;
-use avouch_core::time::Time;
 use avouch_core::view::View;
 use avouch_store::{Change, Key, Object, RuleId, RuleRecord};
 use serde_json::{Map, Value};
@@ -14,9 +11,9 @@ use serde_json::{Map, Value};
 use crate::administrators::Superiors;
 use crate::fault::{Refused, misnamed, unknown};
 use crate::names;
-use crate::plane::{Plane, RESERVED};
+use crate::plane::Plane;
 use crate::tenant::Tenant;
-use crate::views::{self, Known};
+use crate::views::{self, Known, read_rule, rules_of};
 
 /// What a tenant knew when something was considered, and what it knows now.
 #[derive(Clone, Copy)]
@@ -64,7 +61,7 @@ impl Plane {
         document: &Map<String, Value>,
     ) -> Result<ExchangeRule, Refused> {
         let view = views::view(tenant, self.trust_of(tenant)?);
-        let rule = read(tenant, name, document, &view, self.now())?;
+        let rule = read_rule(tenant, name, document, &view, self.now())?;
         rule.check_bounds()?;
         self.check_administers(tenant, &rule, &view)?;
         rule.check_met_by_someone()?;
@@ -163,48 +160,4 @@ fn is_as_stored(tenant: &Tenant, name: &str, document: &Map<String, Value>) -> b
         let gives = |rule: &Map<String, Value>| rule.get("gives")?.get("spiffe_id").cloned();
         admits.all(|is_same| is_same) && gives(&stored) == gives(document)
     })
-}
-
-/// The rules of a tenant that knows `view`. One that cannot be used gives nothing, and is shown.
-pub(crate) fn rules_of(tenant: &Tenant, view: &View, now: Time) -> Rules {
-    let records: Vec<RuleRecord> =
-        tenant.read(|snapshot| snapshot.rules.values().cloned().collect());
-    let mut rules = Rules::default();
-    for record in records {
-        let name = record.id.as_str();
-        let damaged = || Reason::RuleInvalid {
-            rule: name.to_owned(),
-            detail: "what is stored of it is no object".to_owned(),
-        };
-        let document = serde_json::from_str(&record.document);
-        let rule = document
-            .map_err(|_| damaged())
-            .and_then(|document| read(tenant, name, &document, view, now));
-        match rule {
-            Ok(rule) => rules.usable.push(rule),
-            Err(reason) => rules.unusable.push((name.to_owned(), reason)),
-        }
-    }
-    rules
-}
-
-/// Reads a rule, which may give identities of the tenant itself and of no one else.
-fn read(
-    tenant: &Tenant,
-    name: &str,
-    document: &Map<String, Value>,
-    view: &View,
-    now: Time,
-) -> Result<ExchangeRule, Reason> {
-    let rule = ExchangeRule::read(name, document, view, now)?;
-    let trust_domain = rule.trust_domain();
-    if !tenant.read(|snapshot| snapshot.trust_domains.contains_key(trust_domain)) {
-        return Err(unknown("trust domain", trust_domain.as_str()));
-    }
-    if rule.first_segment() == Some(RESERVED) {
-        return Err(Reason::IssueIdReserved {
-            id: format!("spiffe://{trust_domain}/{RESERVED}"),
-        });
-    }
-    Ok(rule)
 }

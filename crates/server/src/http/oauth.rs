@@ -8,8 +8,9 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::caller::DPOP_PROOF;
+use crate::exchange::CLIENT_ASSERTION;
 use crate::exchange::request::{CLIENT_ASSERTION_TYPE, NO_CREDENTIAL, OTHER_CLIENT, SHARED_SECRET};
-use crate::exchange::{CLIENT_ASSERTION, DPOP_PROOF};
 
 /// The nonce that the next proof must answer (RFC 9449 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

@@ -15,7 +15,7 @@ use super::call::{Call, Rest, Stop};
 use super::decide::{LONGEST_LOOK, MOST_FETCHES};
 use super::manage::refusal;
 use super::oauth;
-use super::routes::Beginner;
+use super::route::Beginner;
 use crate::access::{Noun, Verb};
 use crate::decisions::{Course, Place as Decided, Record};
 use crate::exchange::request::{Grant, TokenRequest};

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use super::reliance::exchanged_before;
 use crate::access::{Noun, Role, Verb};
-use crate::exchange::rules::rules_of;
 use crate::fault::{Fault, Refused};
 use crate::plane::{KnownTenant, Plane};
 use crate::tenant::Tenant;
 use crate::views;
+use crate::views::rules_of;
 
 /// Whether whoever asks sees a tenant.
 type Sees<'a> = &'a dyn Fn(&TenantId) -> Result<bool, Fault>;

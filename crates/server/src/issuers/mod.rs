@@ -46,8 +46,7 @@ use keys::{Came, Keys, Quarantine, Taken};
 use pins::Pins;
 pub(crate) use pins::Staging;
 use refresh::Published;
-pub(crate) use refresh::{Looked, Refreshing, seconds_until};
-pub(crate) use secrets::{CLIENT_SECRET, REVIEWER_TOKEN};
+pub(crate) use refresh::{Looked, Refreshing};
 use settings::{IssuerSettings, SHORTEST_REFRESH, Source};
 pub(crate) use telling::admits;
 

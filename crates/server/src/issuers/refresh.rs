@@ -20,7 +20,7 @@ use super::pins::Watched;
 use super::rollback::Dated;
 use super::schedule::Schedule;
 use super::settings::{IssuerSettings, SHORTEST_REFRESH, Source};
-use crate::back_off::{BackOff, Waits};
+use crate::back_off::{BackOff, Waits, seconds_until};
 use crate::blocking::blocking;
 use crate::fault::Refused;
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, Turn};
@@ -105,11 +105,6 @@ impl Looked {
         let from = self.awaited.iter().map(|(key, _)| key.from).max()?;
         Some(seconds_until(from, now))
     }
-}
-
-/// How many seconds are left, at least one.
-pub(crate) fn seconds_until(at: Time, now: Time) -> u32 {
-    u32::try_from(at.since(now)).unwrap_or(0).max(1)
 }
 
 #[derive(Default)]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::fault::Refused;
+use crate::introspection::{CLIENT_SECRET, REVIEWER_TOKEN};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
 
@@ -41,10 +42,6 @@ const SECRETS: [Secret; 2] = [
         owner: |id| SecretOf::Review(id),
     },
 ];
-
-/// Under which names they are stored.
-pub(crate) const CLIENT_SECRET: &str = "client_secret_sealed";
-pub(crate) const REVIEWER_TOKEN: &str = "token_sealed";
 
 impl Plane {
     /// Takes the secrets out of what is wanted of an issuer and seals them. One that is not given anew

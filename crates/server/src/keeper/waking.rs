@@ -6,7 +6,7 @@ use avouch_store::{AuthorityRecord, AuthorityState, AuthorityUse, TrustDomainRec
 
 use super::Group;
 use crate::authority_record::life_of;
-use crate::revocations::{list_due_from, signs_lists};
+use crate::authority_record::{list_due_from, signs_lists};
 
 /// From when on something is due for these authorities of these trust domains: perhaps earlier than
 /// anything is, and never later.

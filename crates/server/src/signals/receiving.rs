@@ -17,7 +17,7 @@ use avouch_store::{AttemptId, SignalId, SignalKind, SingleUse, UseKind, Used};
 
 use super::ending::{Share, ToEnd};
 use super::settings::Settings;
-use super::state::{Noted, State};
+use super::state::{Noted, State, state_of};
 use super::streams::check_speaks_of_one;
 use super::{put, record_of, records_of};
 use crate::fault::Refused;
@@ -452,9 +452,4 @@ impl Plane {
         })?;
         Ok(())
     }
-}
-
-pub(super) fn state_of(tenant: &Tenant, id: &SignalId) -> State {
-    let record = record_of(tenant, SignalKind::SignalState, id);
-    State::read(record.map(|record| record.document).as_deref())
 }

@@ -5,10 +5,13 @@ use std::collections::VecDeque;
 
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_store::{SignalId, SignalKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::record_of;
 use crate::failing::Failing;
+use crate::tenant::Tenant;
 
 /// How many of the last events are kept for whoever looks.
 const MOST_EVENTS: usize = 50;
@@ -156,4 +159,10 @@ impl State {
             "events": events.collect::<Vec<_>>(),
         })
     }
+}
+
+/// What is known of a stream of a tenant.
+pub(super) fn state_of(tenant: &Tenant, id: &SignalId) -> State {
+    let record = record_of(tenant, SignalKind::SignalState, id);
+    State::read(record.map(|record| record.document).as_deref())
 }

@@ -11,8 +11,8 @@ use avouch_store::{Change, Object, SignalId, SignalKind, SignalRecord};
 use serde_json::{Value, json};
 
 use super::ending::{MOST_OF_STREAMS, ToEnd, tell_endings};
-use super::receiving::state_of;
 use super::settings::{Settings, apart, document_of};
+use super::state::state_of;
 use super::{key_of, named, new_name, record_of, records_of, remove};
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;

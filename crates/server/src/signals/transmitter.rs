@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::attempts::{Attempts, Place};
-use super::receiving::{Way, may_come_again, state_of};
+use super::receiving::{Way, may_come_again};
 use super::refused::{description_of, word_of};
 use super::settings::{Delivery, Settings};
-use super::state::{Asked, Remote, State};
+use super::state::{Asked, Remote, State, state_of};
 use super::{record_of, records_of};
 use crate::blocking::blocking;
 use crate::fault::{Fault, Refused};
