@@ -61,6 +61,9 @@ impl Document {
 
 /// An object whose members are taken one by one. Whoever has taken all that is known calls
 /// [`Members::finish`], which refuses what is left by its name.
+///
+/// What is wrong is refused as the document is: `input.malformed`, `issue.object_malformed` or
+/// `input.trust_document_malformed` name the member by its path, and never its value.
 #[derive(Debug)]
 pub struct Members {
     document: Document,
@@ -102,6 +105,10 @@ impl Members {
     }
 
     /// Of the object `value` that stands at `path`, which is empty for the whole document.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is no object.
     pub fn of(document: Document, path: &str, value: Value) -> Result<Self, Reason> {
         match value {
             Value::Object(left) => Ok(Self {
@@ -146,6 +153,10 @@ impl Members {
     }
 
     /// Takes an object.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is no object.
     pub fn members(&mut self, name: &'static str) -> Result<Option<Self>, Reason> {
         let path = self.path_of(name);
         self.take(name)
@@ -154,6 +165,10 @@ impl Members {
     }
 
     /// Takes a list.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is no list.
     pub fn list(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, Reason> {
         match self.take(name) {
             None => Ok(None),
@@ -163,6 +178,10 @@ impl Members {
     }
 
     /// Takes a text.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is no text.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Reason> {
         match self.take(name) {
             None => Ok(None),
@@ -172,12 +191,20 @@ impl Members {
     }
 
     /// Takes a text that must be there.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is not there or no text.
     pub fn required_text(&mut self, name: &'static str) -> Result<String, Reason> {
         self.text(name)?
             .ok_or_else(|| self.refuse(name, "is missing"))
     }
 
     /// Takes a text or a list of texts. An empty list is refused: it could mean all or none.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of anything else.
     pub fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
         let list = match self.take(name) {
             None => return Ok(Vec::new()),
@@ -199,6 +226,10 @@ impl Members {
     }
 
     /// Takes a list of texts, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of anything else.
     pub fn text_list(&mut self, name: &'static str) -> Result<Vec<String>, Reason> {
         let list = self.list(name)?.unwrap_or_default();
         list.into_iter()
@@ -210,6 +241,10 @@ impl Members {
     }
 
     /// Takes yes or no.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is neither `true` nor `false`.
     pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Reason> {
         match self.take(name) {
             None => Ok(None),
@@ -219,6 +254,10 @@ impl Members {
     }
 
     /// Takes a count.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is no whole number of 32 bits.
     pub fn count(&mut self, name: &'static str) -> Result<Option<u32>, Reason> {
         let Some(value) = self.take(name) else {
             return Ok(None);
@@ -230,6 +269,10 @@ impl Members {
     }
 
     /// Takes a moment (RFC 3339), or a day, which stands for its first second in UTC.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of what is neither.
     pub fn time(&mut self, name: &'static str) -> Result<Option<Time>, Reason> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
@@ -243,6 +286,10 @@ impl Members {
     }
 
     /// Takes one of a few names.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of any other name; it tells these.
     pub fn choice<T: Copy>(
         &mut self,
         name: &'static str,
@@ -255,6 +302,11 @@ impl Members {
     }
 
     /// Takes any number of a few names.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, of any other name; it tells these. An empty list is refused as by
+    /// [`Members::texts`].
     pub fn choices<T: Copy>(
         &mut self,
         name: &'static str,
@@ -277,6 +329,10 @@ impl Members {
     }
 
     /// Refuses what is left.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the document, with the name of a member that was not taken, and those that are known.
     pub fn finish(self) -> Result<(), Reason> {
         let Some(name) = self.left.keys().next() else {
             return Ok(());

@@ -140,6 +140,10 @@ impl SpiffeId {
 
     /// Reads an ID in its canonical form. The scheme is compared without regard to case
     /// (SPIFFE-ID 2.4), everything else exactly.
+    ///
+    /// # Errors
+    ///
+    /// `spiffe.id_invalid`.
     pub fn parse(text: &str) -> Result<Self, Reason> {
         let refuse = |detail| {
             Err(Reason::IdInvalid {

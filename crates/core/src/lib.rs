@@ -19,6 +19,7 @@
 #![warn(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::missing_errors_doc,
     clippy::panic,
     clippy::string_slice,
     clippy::unreachable,

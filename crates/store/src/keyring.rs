@@ -637,8 +637,8 @@ mod tests {
         let good = fs::read_to_string(&path).unwrap();
         for text in [
             String::new(),
-            good[1..].to_owned(),
-            good[..good.len() - 3].to_owned(),
+            good.get(1..).unwrap().to_owned(),
+            good.get(..good.len() - 3).unwrap().to_owned(),
             format!("{good}x"),
             good.replace('=', ""),
             format!("{ROOT_KEY_LABEL}{}", "A".repeat(40)),

@@ -23,6 +23,16 @@
 //!
 //! Private keys are sealed before they come here: see [`keyring`].
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 mod change;
 mod codec;
 mod decision;

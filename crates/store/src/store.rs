@@ -41,6 +41,15 @@ pub(crate) const SERVER_FORGOTTEN_AFTER: i64 = 3_600;
 ///   that does not exist owns nothing: it loads as empty and has no changes.
 ///
 /// Every call blocks.
+///
+/// # Errors
+///
+/// Every call that returns a `Result` fails alike: with [`Fault::Conflict`] where it says that it
+/// conflicts, which is the fault of who asked; with any other [`Fault`] where the engine fails.
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "all calls fail alike, which stands above once"
+)]
 pub trait Store: Send + Sync {
     /// That it can be changed: something is written as it is, which takes the way to the disk that
     /// every change takes.

@@ -8,6 +8,7 @@
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
     clippy::too_many_lines,
     reason = "the code is generated"
 )]
@@ -18,6 +19,7 @@ pub mod workload;
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
     clippy::too_many_lines,
     reason = "the code is generated"
 )]
@@ -30,6 +32,7 @@ pub mod node;
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
     clippy::too_many_lines,
     reason = "the code is generated"
 )]
@@ -82,6 +85,7 @@ pub mod google {
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
     clippy::too_many_lines,
     reason = "the code is generated"
 )]
@@ -94,6 +98,7 @@ pub mod broker;
     unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
     clippy::too_many_lines,
     reason = "the code is generated"
 )]

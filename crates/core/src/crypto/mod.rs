@@ -16,6 +16,10 @@ pub use remembering::Remembering;
 /// Checks one signature. Implementations are pure: the same arguments give the same answer.
 pub trait Verifier: Sync {
     /// Whether `signature` over `message` was made with the private half of `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSigned`], if not, or if `scheme` is none for a key of this kind.
     fn verify(
         &self,
         key: &PublicKey,
