@@ -183,10 +183,14 @@ impl X509Authority {
             .collect()
     }
 
-    /// What a workload sends after its own certificate: all up to the root, without the root.
-    pub(crate) fn intermediates(&self) -> impl Iterator<Item = &Certificate> {
+    /// What a workload sends: a leaf that this has signed, and all above it up to the root, without the
+    /// root. Each is DER.
+    pub(crate) fn chain_of(&self, leaf: Vec<u8>) -> Vec<Vec<u8>> {
         let all = std::iter::once(&self.own).chain(&self.above);
-        all.take(self.above.len()).map(AsRef::as_ref)
+        let above = all.take(self.above.len());
+        std::iter::once(leaf)
+            .chain(above.map(|certificate| certificate.der().to_vec()))
+            .collect()
     }
 
     pub(crate) fn signs_with(&self) -> SigningKind {
@@ -495,7 +499,8 @@ pub(crate) fn sample_leaf(
     id: &SpiffeId,
     kind: SigningKind,
     serial: &[u8],
-    (not_before, not_after): (Time, Time),
+    not_before: Time,
+    not_after: Time,
 ) -> Result<Vec<u8>, Fault> {
     let mut extensions = leaf_extensions(&issuer.identifier(), &[SERVER_AUTH, CLIENT_AUTH])?;
     extensions.extend(leaf_names(id.as_str(), &[], issuer)?);
@@ -535,8 +540,15 @@ impl private::Draft for AuthorityDraft {
         let kind = SigningKind::of(key.kind())
             .ok_or(Fault::Bug("authorities do not sign with this kind of key"))?;
         let public = self.signer.public_half();
-        let validity = (self.intent.not_before, self.intent.not_after);
-        let sample = sample_leaf(public, &self.subject, &id, kind, &[0x40; 16], validity)?;
+        let sample = sample_leaf(
+            public,
+            &self.subject,
+            &id,
+            kind,
+            &[0x40; 16],
+            self.intent.not_before,
+            self.intent.not_after,
+        )?;
         let throwaway = Throwaway::over(&sample, key, crypto)?;
         let leaf = assemble(&sample, kind, throwaway.signature())?;
         let Some(root) = chain.last() else {

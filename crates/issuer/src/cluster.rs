@@ -174,6 +174,19 @@ pub struct ComponentCertificate {
     pub not_after: Time,
 }
 
+/// What is asked for as a certificate of a component, in the words of `certificates.k8s.io/v1`.
+#[derive(Clone, Debug)]
+pub struct ComponentWanted {
+    /// Who is to sign.
+    pub signer: ClusterSigner,
+    /// The certification request (PKCS#10).
+    pub request: ComponentRequest,
+    /// What the certificate may be used for.
+    pub usages: BTreeSet<Usage>,
+    /// For how many seconds; the usual time of the profile if nothing is said.
+    pub ttl: Option<u32>,
+}
+
 impl ClusterProfile {
     /// Prepares a certificate. It ends with its authority at the latest.
     ///
@@ -185,17 +198,21 @@ impl ClusterProfile {
     pub fn prepare(
         &self,
         authority: &Arc<X509Authority>,
-        signer: ClusterSigner,
-        request: &ComponentRequest,
-        (usages, ttl): (&BTreeSet<Usage>, Option<u32>),
+        wanted: &ComponentWanted,
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<ComponentDraft>, NotIssued> {
+        let ComponentWanted {
+            signer,
+            request,
+            usages,
+            ttl,
+        } = wanted;
         let life = authority.life();
         life.check_may_sign(authority.id(), now)?;
-        check(signer, request, usages)?;
+        check(*signer, request, usages)?;
         request.public_half().check_kind(&self.keys)?;
-        let ttl = self.lifetime.choose(ttl)?;
+        let ttl = self.lifetime.choose(*ttl)?;
         let id = record_id(authority.trust_domain(), request.common_name())?;
         let serial = serial_number(random)?;
         let not_before = now.plus(-BACKDATE).max(life.not_before());
@@ -215,7 +232,7 @@ impl ClusterProfile {
         .into_der()?;
         Ok(Prepared::new(ComponentDraft {
             view: view_of(authority),
-            expected: expected(signer, request),
+            expected: expected(*signer, request),
             purpose: signer.purpose(),
             intent: Intent {
                 tenant: authority.tenant().clone(),
@@ -369,10 +386,7 @@ pub struct ComponentDraft {
 impl ComponentDraft {
     fn chain(&self, signature: &Signature) -> Result<Vec<Vec<u8>>, Fault> {
         let leaf = assemble(&self.message, self.authority.signs_with(), signature)?;
-        let above = self.authority.intermediates();
-        Ok(std::iter::once(leaf)
-            .chain(above.map(|certificate| certificate.der().to_vec()))
-            .collect())
+        Ok(self.authority.chain_of(leaf))
     }
 
     fn question(&self, chain: Vec<Vec<u8>>) -> Question {

@@ -74,9 +74,11 @@ impl TokenAuthority {
             subject: request.subject.clone(),
             // The same event is signed anew whenever it is sent again.
             serial: format!("event-{}", token_id(random)?),
+            from: now,
+            until: now,
         };
         let claims = claims.to_string();
-        let parts = self.put_together(&self.event_header, claims.as_bytes(), named, (now, now));
+        let parts = self.put_together(&self.event_header, claims.as_bytes(), named);
         Ok(Prepared::new(EventDraft { parts, request }))
     }
 }

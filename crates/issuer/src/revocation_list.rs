@@ -156,15 +156,12 @@ impl RevocationListDraft {
         let now = self.now;
         let id = SpiffeId::parse(&format!("{}/sample", self.intent.subject))?;
         let key = authority.signer().public_half();
-        let validity = (now, now.plus(SAMPLE_TTL).min(authority.life().not_after()));
+        let until = now.plus(SAMPLE_TTL).min(authority.life().not_after());
         let kind = authority.signs_with();
-        let message = sample_leaf(key, authority.subject(), &id, kind, serial, validity)?;
+        let message = sample_leaf(key, authority.subject(), &id, kind, serial, now, until)?;
         let throwaway = Throwaway::over(&message, key.key(), crypto)?;
         let leaf = assemble(&message, kind, throwaway.signature())?;
-        let above = authority.intermediates();
-        let chain = std::iter::once(leaf)
-            .chain(above.map(|certificate| certificate.der().to_vec()))
-            .collect();
+        let chain = authority.chain_of(leaf);
         let root = [Arc::clone(authority.root())];
         let lists = vec![list.clone()];
         let view = view_of_roots(authority.tenant(), authority.trust_domain(), &root, lists);

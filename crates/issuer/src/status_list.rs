@@ -70,9 +70,11 @@ impl TokenAuthority {
             subject: SpiffeId::parse(&format!("spiffe://{}", self.trust_domain()))?,
             // The same list is signed anew whenever it has changed or is about to end.
             serial: format!("status-{}", token_id(random)?),
+            from: now,
+            until: expires,
         };
         let claims = claims.to_string();
-        let parts = self.put_together(&header, claims.as_bytes(), named, (now, expires));
+        let parts = self.put_together(&header, claims.as_bytes(), named);
         Ok(Prepared::new(StatusListDraft { parts }))
     }
 }

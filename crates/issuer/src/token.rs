@@ -181,18 +181,20 @@ impl TokenAuthority {
         &self.view
     }
 
-    /// Settles a token with these claims, and `sub`, `jti`, `iat` and `exp` beside them.
+    /// Settles a token with `further` claims, and `sub`, `jti`, `iat` and `exp` beside them.
     fn draft(
         self: &Arc<Self>,
         id: SpiffeId,
         ttl: u32,
-        (header, mut claims): (&str, ClaimsSet<'_>),
+        header: &str,
+        further: ClaimsSet<'_>,
         now: Time,
         token_id: String,
     ) -> Result<TokenParts, NotIssued> {
         self.life.check_may_sign(&self.id, now)?;
         check_id(&id, &self.trust_domain)?;
         let expires = now.plus(i64::from(ttl)).min(self.life.not_after());
+        let mut claims = further;
         claims.insert("sub", Claim::Text(id.as_str()));
         claims.insert("jti", Claim::Text(&token_id));
         claims.insert("iat", Claim::Number(now.unix()));
@@ -207,8 +209,10 @@ impl TokenAuthority {
             kind,
             subject: id,
             serial: token_id,
+            from: now,
+            until: expires,
         };
-        Ok(self.put_together(header, &claims, named, (now, expires)))
+        Ok(self.put_together(header, &claims, named))
     }
 
     /// What is to be signed, and the intent to. `header` is encoded already.
@@ -220,8 +224,9 @@ impl TokenAuthority {
             kind,
             subject,
             serial,
+            from,
+            until,
         }: Named,
-        (now, expires): (Time, Time),
     ) -> TokenParts {
         // Base64 makes four letters of three bytes.
         let room = header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_ROOM;
@@ -236,15 +241,15 @@ impl TokenAuthority {
             subject,
             serial,
             authority: self.id.clone(),
-            not_before: now,
-            not_after: expires,
+            not_before: from,
+            not_after: until,
             digest: Digest::of(message.as_bytes()),
         };
         TokenParts {
             authority: Arc::clone(self),
             message,
             intent,
-            now,
+            now: from,
         }
     }
 }
@@ -329,11 +334,14 @@ fn further(claims: &Map<String, Value>) -> ClaimsSet<'_> {
         .collect()
 }
 
-/// What an intent says of a token beside when and by whom.
+/// What an intent says of a token beside by whom it is signed.
 pub(crate) struct Named {
     pub(crate) kind: CredentialKind,
     pub(crate) subject: SpiffeId,
     pub(crate) serial: String,
+    /// When it is signed, from when on it holds.
+    pub(crate) from: Time,
+    pub(crate) until: Time,
 }
 
 /// What drafts of all that a [`TokenAuthority`] signs have in common.
@@ -439,12 +447,11 @@ impl JwtProfile {
         } else {
             &authority.header
         };
-        let claims = (header.as_str(), claims);
         let name = match more.token_id {
             Some(name) => name,
             None => token_id(random)?,
         };
-        let parts = authority.draft(request.id, ttl, claims, now, name)?;
+        let parts = authority.draft(request.id, ttl, header, claims, now, name)?;
         let context = Context {
             audiences: vec![audience],
             holder: more.holder,
@@ -602,9 +609,8 @@ impl WitProfile {
         let confirmation = json!({"jwk": key});
         let mut claims = further(&more);
         claims.insert("cnf", Claim::Other(&confirmation));
-        let claims = (authority.header.as_str(), claims);
         let name = token_id(random)?;
-        let parts = authority.draft(request.id, ttl, claims, now, name)?;
+        let parts = authority.draft(request.id, ttl, &authority.header, claims, now, name)?;
         Ok(Prepared::new(WitDraft {
             parts,
             holder,

@@ -68,11 +68,11 @@ impl X509Profile {
         now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<X509Draft>, NotIssued> {
-        self.prepare_after(authority, request, (now, None), random)
+        self.prepare_after(authority, request, None, now, random)
     }
 
-    /// The same for whose credentials of before a moment have ended: what is given to them since begins
-    /// after that, so that it can be told from what they had.
+    /// The same for whose credentials of before `ended` have ended, if any have: what is given to them
+    /// since begins after that, so that it can be told from what they had.
     ///
     /// # Errors
     ///
@@ -81,7 +81,8 @@ impl X509Profile {
         &self,
         authority: &Arc<X509Authority>,
         request: X509Request,
-        (now, ended): (Time, Option<Time>),
+        ended: Option<Time>,
+        now: Time,
         random: &dyn Random,
     ) -> Result<Prepared<X509Draft>, NotIssued> {
         let life = authority.life();
@@ -164,10 +165,7 @@ pub struct X509Draft {
 impl X509Draft {
     fn chain(&self, signature: &Signature) -> Result<Vec<Vec<u8>>, Fault> {
         let leaf = assemble(&self.message, self.authority.signs_with(), signature)?;
-        let above = self.authority.intermediates();
-        Ok(std::iter::once(leaf)
-            .chain(above.map(|certificate| certificate.der().to_vec()))
-            .collect())
+        Ok(self.authority.chain_of(leaf))
     }
 }
 

@@ -8,8 +8,7 @@ use avouch_core::id::{Digest, SpiffeId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::cluster::{
-    ClusterSigner, ComponentCertificate, ComponentDraft, ComponentRequest, Usage, detached_jws,
-    spki_hash,
+    ClusterSigner, ComponentCertificate, ComponentDraft, ComponentWanted, detached_jws, spki_hash,
 };
 use avouch_issuer::key::PublicHalf;
 use avouch_issuer::random::Random;
@@ -33,19 +32,6 @@ const ANSWERED_AGAIN: i64 = 300;
 const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const NAME_LENGTH: usize = 6;
 const SECRET_LENGTH: usize = 16;
-
-/// A signing request in the words of `certificates.k8s.io/v1`.
-#[derive(Clone, Debug)]
-pub struct Signing {
-    /// Who is to sign.
-    pub signer: ClusterSigner,
-    /// The certification request (PKCS#10).
-    pub request: ComponentRequest,
-    /// What the certificate may be used for.
-    pub usages: BTreeSet<Usage>,
-    /// For how many seconds.
-    pub ttl: Option<u32>,
-}
 
 /// A bootstrap token as it is shown, once.
 #[derive(Debug)]
@@ -113,10 +99,10 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         trust_domain: Option<&TrustDomain>,
-        signing: &Signing,
+        wanted: &ComponentWanted,
     ) -> Result<ComponentCertificate, Refused> {
         let trust_domain = cluster_domain(tenant, trust_domain)?;
-        let prepared = self.prepare_component(tenant, &trust_domain, signing)?;
+        let prepared = self.prepare_component(tenant, &trust_domain, wanted)?;
         self.admit_issuance(tenant)?;
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &StoreLog::of(self, tenant)))?)
     }
@@ -169,10 +155,10 @@ impl Plane {
         tenant: &Arc<Tenant>,
         token: &str,
         pin: &Pin,
-        signing: &Signing,
+        wanted: &ComponentWanted,
     ) -> Result<Bootstrapped, Refused> {
         let id = token_id(token)?;
-        let key = signing.request.public_half();
+        let key = wanted.request.public_half();
         let check = || -> Result<JoinTokenRecord, Refused> {
             let record = kept(tenant, &id).ok_or(Reason::IssueBootstrapTokenUnknown {})?;
             check_usable(&record, key, self.now())?;
@@ -183,9 +169,9 @@ impl Plane {
         let ca = self.cluster_ca(tenant, trust_domain)?;
         let own = spki_hash(&ca)?;
         check_pin(pin, &own)?;
-        check_asked(&record, signing)?;
+        check_asked(&record, wanted)?;
         let linted = self
-            .prepare_component(tenant, trust_domain, signing)?
+            .prepare_component(tenant, trust_domain, wanted)?
             .lint()?;
         // Once nothing is wrong with the request: whoever comes again for free must not cost the
         // tenant what it may issue.
@@ -221,7 +207,7 @@ impl Plane {
         &self,
         tenant: &Arc<Tenant>,
         trust_domain: &TrustDomain,
-        signing: &Signing,
+        wanted: &ComponentWanted,
     ) -> Result<Prepared<ComponentDraft>, Refused> {
         let now = self.now();
         let authority = tenant
@@ -229,16 +215,8 @@ impl Plane {
             .authorities()?
             .signing_x509(trust_domain, AuthorityUse::Cluster, now)
             .cloned()?;
-        let asked = (&signing.usages, signing.ttl);
         let profile = &self.settings.cluster;
-        Ok(profile.prepare(
-            &authority,
-            signing.signer,
-            &signing.request,
-            asked,
-            now,
-            &self.random,
-        )?)
+        Ok(profile.prepare(&authority, wanted, now, &self.random)?)
     }
 
     /// The root above the intermediate for clusters, as DER.
@@ -336,15 +314,15 @@ fn check_pin(pin: &Pin, own: &str) -> Result<(), Reason> {
 
 /// A token of Kubernetes gives a certificate for whatever node its bearer names; here it was made
 /// for one, and for the client certificate of its kubelet only.
-fn check_asked(record: &JoinTokenRecord, signing: &Signing) -> Result<(), Reason> {
-    if signing.signer != ClusterSigner::KubeletClient {
+fn check_asked(record: &JoinTokenRecord, wanted: &ComponentWanted) -> Result<(), Reason> {
+    if wanted.signer != ClusterSigner::KubeletClient {
         return Err(Reason::IssueClusterRequest {
-            signer: signing.signer.name(),
+            signer: wanted.signer.name(),
             detail: "a bootstrap token gives a client certificate of a kubelet and nothing else"
                 .to_owned(),
         });
     }
-    let asked = signing.request.common_name();
+    let asked = wanted.request.common_name();
     if asked == format!("system:node:{}", record.node) {
         return Ok(());
     }

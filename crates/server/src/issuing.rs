@@ -66,25 +66,21 @@ impl Plane {
         tenant: &str,
         wanted: &[Wanted],
     ) -> Result<Answers<X509Svid>, Refused> {
-        let tenant = self.served(node, tenant)?;
-        let workloads = self.workloads_of(&tenant);
-        let now = self.now();
-        let facts = node_facts(node);
+        let asked = self.asked_by(node, tenant)?;
         let requests = wanted.iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
-            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let (entry, granted) = asked.granted(&wanted.entry, &wanted.facts)?;
             let lifetime = &self.settings.x509.lifetime;
             let request = X509Request {
-                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(now)),
+                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(asked.now)),
                 id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
                 dns_names: granted.dns_names,
                 mark: None,
             };
-            Ok((entry.id.clone(), request))
+            Ok((entry, request))
         });
-        self.issue_all(node, &tenant, requests.collect(), |request| {
-            self.prepare_x509(&tenant, request, now)
+        self.issue_all(&asked, requests.collect(), |request| {
+            self.prepare_x509(&asked.tenant, request, asked.now)
         })
     }
 
@@ -99,30 +95,27 @@ impl Plane {
         tenant: &str,
         wanted: &[Wanted],
     ) -> Result<Answers<TokenSvid>, Refused> {
-        let tenant = self.served(node, tenant)?;
-        let workloads = self.workloads_of(&tenant);
-        let now = self.now();
-        let facts = node_facts(node);
+        let asked = self.asked_by(node, tenant)?;
         let requests = wanted.iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
-            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let (entry, granted) = asked.granted(&wanted.entry, &wanted.facts)?;
             let lifetime = &self.settings.wit.lifetime;
             let request = WitRequest {
-                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(now)),
+                ttl: lifetime.ending_in(granted.x509_ttl, granted.left(asked.now)),
                 id: granted.id,
                 public_half: PublicHalf::from_info(&wanted.public_key)?,
             };
-            Ok((entry.id.clone(), request))
+            Ok((entry, request))
         });
-        self.issue_all(node, &tenant, requests.collect(), |request: WitRequest| {
+        self.issue_all(&asked, requests.collect(), |request: WitRequest| {
             let domain = request.id.trust_domain();
-            let authority = tenant
+            let authority = asked
+                .tenant
                 .held()
                 .authorities()?
-                .signing_token(TokenKind::Wit, domain, now)
+                .signing_token(TokenKind::Wit, domain, asked.now)
                 .cloned()?;
             let profile = &self.settings.wit;
-            Ok(profile.prepare(&authority, request, now, &self.random)?)
+            Ok(profile.prepare(&authority, request, asked.now, &self.random)?)
         })
     }
 
@@ -137,25 +130,21 @@ impl Plane {
         tenant: &str,
         wanted: Vec<WantedToken>,
     ) -> Result<Answers<TokenSvid>, Refused> {
-        let tenant = self.served(node, tenant)?;
-        let workloads = self.workloads_of(&tenant);
-        let now = self.now();
-        let issuer = self.issuer_of(tenant.id());
-        let facts = node_facts(node);
+        let asked = self.asked_by(node, tenant)?;
+        let issuer = self.issuer_of(asked.tenant.id());
         let requests = wanted.into_iter().map(|wanted| {
-            let entry = self.entry_for(node, &tenant, &workloads, &wanted.entry, now)?;
-            let granted = Granted::of(&entry, &facts, &wanted.facts)?;
+            let (entry, granted) = asked.granted(&wanted.entry, &wanted.facts)?;
             let lifetime = &self.settings.jwt.lifetime;
             let request = JwtRequest {
-                ttl: lifetime.ending_in(granted.jwt_ttl, granted.left(now)),
+                ttl: lifetime.ending_in(granted.jwt_ttl, granted.left(asked.now)),
                 issuer: Some(issuer.clone()),
                 id: granted.id,
                 audiences: wanted.audiences,
             };
-            Ok((entry.id.clone(), request))
+            Ok((entry, request))
         });
-        self.issue_all(node, &tenant, requests.collect(), |request| {
-            self.prepare_jwt(&tenant, request, now)
+        self.issue_all(&asked, requests.collect(), |request| {
+            self.prepare_jwt(&asked.tenant, request, asked.now)
         })
     }
 
@@ -173,12 +162,10 @@ impl Plane {
         facts: &[String],
         audiences: Vec<String>,
     ) -> Result<TokenSvid, Refused> {
-        let tenant = self.served(node, tenant)?;
-        let workloads = self.workloads_of(&tenant);
-        let now = self.now();
-        let entry = self.entry_for(node, &tenant, &workloads, entry, now)?;
-        let granted = Granted::of(&entry, &node_facts(node), facts)?;
-        self.admit_issuance(&tenant)?;
+        let asked = self.asked_by(node, tenant)?;
+        let (entry, granted) = asked.granted(entry, facts)?;
+        let (tenant, now) = (&asked.tenant, asked.now);
+        self.admit_issuance(tenant)?;
         let lifetime = &self.settings.jwt.lifetime;
         let request = JwtRequest {
             ttl: lifetime.ending_in(granted.jwt_ttl, granted.left(now)),
@@ -186,9 +173,9 @@ impl Plane {
             id: granted.id,
             audiences,
         };
-        let prepared = self.prepare_jwt(&tenant, request, now)?;
-        let mut log = StoreLog::asked_by(self, &tenant, &node.id);
-        log.note(prepared.intent(), entry.id.clone());
+        let prepared = self.prepare_jwt(tenant, request, now)?;
+        let mut log = StoreLog::asked_by(self, tenant, &node.id);
+        log.note(prepared.intent(), entry);
         Ok(traces::part("issue").in_scope(|| issue_one(prepared, &log))?)
     }
 
@@ -303,7 +290,7 @@ impl Plane {
         let ended = ended(&held.endings, &request.id);
         drop(held);
         let profile = &self.settings.x509;
-        Ok(profile.prepare_after(&authority, request, (now, ended), &self.random)?)
+        Ok(profile.prepare_after(&authority, request, ended, now, &self.random)?)
     }
 
     fn prepare_jwt(
@@ -326,14 +313,13 @@ impl Plane {
     /// costs the tenant nothing. A fault in one element is a fault of ours, and so of the whole batch.
     fn issue_all<R, D: Draft>(
         &self,
-        node: &Admitted,
-        tenant: &Arc<Tenant>,
+        asked: &Asked<'_>,
         requests: Vec<Result<(EntryId, R), Refused>>,
         prepare: impl Fn(R) -> Result<Prepared<D>, Refused>,
     ) -> Result<Answers<D::Issued>, Refused> {
         let good = requests.iter().filter(|request| request.is_ok()).count();
-        let mut admission = self.admit_issuances(tenant, good);
-        let mut log = StoreLog::asked_by(self, tenant, &node.id);
+        let mut admission = self.admit_issuances(&asked.tenant, good);
+        let mut log = StoreLog::asked_by(self, &asked.tenant, &asked.node.id);
         let mut batch = Vec::with_capacity(requests.len());
         for request in requests {
             let prepared = request.and_then(|(entry, request)| {
@@ -361,6 +347,18 @@ impl Plane {
             .collect()
     }
 
+    /// What a node asks for of a tenant, now.
+    fn asked_by<'a>(&self, node: &'a Admitted, tenant: &str) -> Result<Asked<'a>, Refused> {
+        let tenant = self.served(node, tenant)?;
+        Ok(Asked {
+            workloads: self.workloads_of(&tenant),
+            facts: node_facts(node),
+            now: self.now(),
+            node,
+            tenant,
+        })
+    }
+
     /// The tenant of this name, if the node serves it.
     fn served(&self, node: &Admitted, tenant: &str) -> Result<Arc<Tenant>, Refused> {
         // By its place, which is in memory: a node learns nothing of others, and opens none of them.
@@ -374,25 +372,40 @@ impl Plane {
         let mut above = self.with_all_above(tenant);
         above.any(|tenant| tenant.id() == top)
     }
+}
 
-    fn entry_for(
-        &self,
-        node: &Admitted,
-        tenant: &Tenant,
-        workloads: &Workloads,
-        name: &str,
-        now: Time,
-    ) -> Result<Arc<Entry>, Refused> {
-        let found = EntryId::parse(name)
-            .and_then(|id| tenant.read(|snapshot| snapshot.entries.get(&id).cloned()));
+/// What a node asks for of a tenant that it serves.
+struct Asked<'a> {
+    node: &'a Admitted,
+    /// The facts of the node, as texts.
+    facts: Vec<String>,
+    tenant: Arc<Tenant>,
+    /// For which workloads entries of the tenant may be.
+    workloads: Workloads,
+    now: Time,
+}
+
+impl Asked<'_> {
+    /// What the entry of this name gives to a workload of which `facts` were attested.
+    fn granted(&self, name: &str, facts: &[String]) -> Result<(EntryId, Granted), Refused> {
+        let entry = self.entry(name)?;
+        let granted = Granted::of(&entry, &self.facts, facts)?;
+        Ok((entry.id.clone(), granted))
+    }
+
+    fn entry(&self, name: &str) -> Result<Arc<Entry>, Refused> {
+        let found = EntryId::parse(name).and_then(|id| {
+            self.tenant
+                .read(|snapshot| snapshot.entries.get(&id).cloned())
+        });
         let entry = found
-            .filter(|entry| node.serves(entry) && workloads.admit(&entry.selectors))
+            .filter(|entry| self.node.serves(entry) && self.workloads.admit(&entry.selectors))
             .ok_or_else(|| unknown("registration entry", name))?;
         match entry.extras.expires {
-            Some(expires) if expires <= now => Err(Reason::IssueEntryExpired {
+            Some(expires) if expires <= self.now => Err(Reason::IssueEntryExpired {
                 entry: entry.id.to_string(),
                 expires,
-                at: now,
+                at: self.now,
             }
             .into()),
             Some(_) | None => Ok(entry),

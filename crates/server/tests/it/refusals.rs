@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use avouch_core::id::{TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
-use avouch_issuer::cluster::{ClusterSigner, ComponentRequest, Usage};
+use avouch_issuer::cluster::{ClusterSigner, ComponentRequest, ComponentWanted, Usage};
 use avouch_issuer::x509_svid::X509Svid;
 use avouch_server::access::{Noun, Role, Verb};
 use avouch_server::caller::Caller;
 use avouch_server::clock::Clock;
-use avouch_server::cluster::{Pin, Signing};
+use avouch_server::cluster::Pin;
 use avouch_server::entries::EntryDraft;
 use avouch_server::issuing::Wanted;
 use avouch_server::nodes::Admitted;
@@ -342,7 +342,7 @@ fn a_bootstrap_token_of_a_kubelet_ends() {
     let made = plane
         .new_bootstrap_token(tenant, None, "node-1", 600)
         .unwrap();
-    let signing = Signing {
+    let signing = ComponentWanted {
         signer: ClusterSigner::KubeletClient,
         request: ComponentRequest::read(&signing_request(&Key::p256("kubelet"))).unwrap(),
         usages: BTreeSet::new(),
@@ -377,7 +377,7 @@ fn a_bootstrap_token_that_was_used_is_answered_again_to_the_same_key_for_a_momen
         .unwrap();
     let tried = |key: &str| {
         let request = certification_request(&Key::p256(key), &node("node-1"), &[]);
-        let signing = Signing {
+        let signing = ComponentWanted {
             signer: ClusterSigner::KubeletClient,
             request: ComponentRequest::read(&request).unwrap(),
             usages: BTreeSet::from([Usage::ClientAuth, Usage::DigitalSignature]),

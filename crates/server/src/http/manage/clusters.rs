@@ -8,11 +8,13 @@ use avouch_api::members::{Document, Members};
 use avouch_api::text::{pem_signing_request, to_pem};
 use avouch_core::id::TrustDomain;
 use avouch_core::reason::Reason;
-use avouch_issuer::cluster::{ClusterSigner, ComponentCertificate, ComponentRequest, Usage};
+use avouch_issuer::cluster::{
+    ClusterSigner, ComponentCertificate, ComponentRequest, ComponentWanted, Usage,
+};
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{BootstrapToken, Bootstrapped, Pin, Signing};
+use crate::cluster::{BootstrapToken, Bootstrapped, Pin};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Stop};
 use crate::tenant::Tenant;
@@ -191,7 +193,7 @@ fn signed(mut document: Map<String, Value>, certificate: &ComponentCertificate) 
 
 /// Reads a signing request; gives what of it is shown again, too. What Kubernetes itself fills in
 /// (`username`, `groups`, `uid`, `extra`, `status`) is passed over, as there.
-fn read(mut members: Members) -> Result<(Map<String, Value>, Signing), Reason> {
+fn read(mut members: Members) -> Result<(Map<String, Value>, ComponentWanted), Reason> {
     for (member, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
         if members.required_text(member)? != expected {
             return Err(members.refuse(member, &format!("must be `{expected}`")));
@@ -229,14 +231,14 @@ fn read(mut members: Members) -> Result<(Map<String, Value>, Signing), Reason> {
             "usages": names,
         })),
     });
-    let signing = Signing {
+    let wanted = ComponentWanted {
         signer,
         request: ComponentRequest::read(&pem_signing_request(&pem)?)?,
         usages,
         ttl,
     };
     match shown {
-        Value::Object(shown) => Ok((shown, signing)),
+        Value::Object(shown) => Ok((shown, wanted)),
         _ => Err(Document::Request(OBJECT).refuse("it is no object")),
     }
 }
