@@ -2,8 +2,9 @@
 
 use crate::budget::Budget;
 use crate::path::{self, Model};
+use crate::policy::rules::Rule;
 use crate::time::Time;
-use crate::verdict::{Effect, Identity, Need, Refusal, Sealed, TrustModel, Verdict};
+use crate::verdict::{Check, Effect, Identity, Need, Refusal, Sealed, TrustModel, Verdict};
 
 /// What was shown.
 pub(crate) enum Proved {
@@ -27,6 +28,15 @@ impl Proved {
 /// the second in which one of them expires it is too late.
 pub(crate) fn last_second(expires: Time, ends: impl IntoIterator<Item = Option<Time>>) -> Time {
     ends.into_iter().flatten().fold(expires, Time::min).plus(-1)
+}
+
+/// The check that a rule of the anchor has passed.
+pub(crate) fn by_rule(rule: &Rule) -> Check {
+    Check {
+        what: "rule",
+        compared: rule.name().to_owned().into(),
+        spec: "docs/how-to/trust-documents.md",
+    }
 }
 
 /// Searches from `start`; where no path holds, every one that failed is the refusal.

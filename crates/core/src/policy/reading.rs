@@ -11,6 +11,7 @@ use super::pattern::Pattern;
 use super::presets::Preset;
 use super::rules::{Rule, invalid};
 use crate::credential::jose::json::kind_of;
+use crate::credential::members::Members;
 use crate::reason::Reason;
 
 impl Rule {
@@ -23,6 +24,28 @@ impl Rule {
     /// `policy.rule_invalid`.
     pub fn read(value: &Value, number: usize, preset: Option<Preset>) -> Result<Self, Reason> {
         Self::read_in(value, number, Vocabulary::Token(preset))
+    }
+
+    /// Reads the list `rules` of an anchor, which has none where it has no such member.
+    ///
+    /// # Errors
+    ///
+    /// `policy.rule_invalid`, or the refusal of the anchor for what is no list, or an empty one: it could
+    /// mean all or none.
+    pub(crate) fn read_list(
+        members: &Members<'_>,
+        vocabulary: Vocabulary,
+    ) -> Result<Vec<Self>, Reason> {
+        match members.get("rules") {
+            None => Ok(Vec::new()),
+            Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
+            Some(Value::Array(rules)) => rules
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| Self::read_in(rule, index + 1, vocabulary))
+                .collect(),
+            Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
+        }
     }
 
     /// The same with the facts of `vocabulary`.

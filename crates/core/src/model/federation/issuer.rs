@@ -15,6 +15,7 @@ use crate::credential::jose::jwk::KeySet;
 use crate::credential::members::{Members, trust_document};
 use crate::credential::x509::Certificate;
 use crate::policy::presets::Preset;
+use crate::policy::reading::Vocabulary;
 use crate::policy::rules::{Rule, require_pins};
 use crate::reason::Reason;
 
@@ -85,7 +86,7 @@ impl IssuerAnchor {
         };
         let keys = standing::withhold(&members, &called, keys)?;
         let standing = Standing::read(&members)?;
-        let rules = read_rules(&members, preset)?;
+        let rules = Rule::read_list(&members, Vocabulary::Token(preset))?;
         if !standing.is_unpinned() {
             require_pins(issuer, preset, &rules)?;
         }
@@ -356,19 +357,6 @@ fn read_asked(
         )));
     }
     Ok((Some(Preset::Kubernetes), Some(review)))
-}
-
-fn read_rules(members: &Members<'_>, preset: Option<Preset>) -> Result<Vec<Rule>, Reason> {
-    match members.get("rules") {
-        None => Ok(Vec::new()),
-        Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
-        Some(Value::Array(rules)) => rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| Rule::read(rule, index + 1, preset))
-            .collect(),
-        Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
-    }
 }
 
 fn read_algorithms(

@@ -528,13 +528,7 @@ impl<'a> TokenModel<'a> {
                 spec: "RFC 7519 4.1.3",
             },
         ];
-        if let Some(rule) = rule {
-            checks.push(Check {
-                what: "rule",
-                compared: rule.name().to_owned().into(),
-                spec: "docs/how-to/trust-documents.md",
-            });
-        }
+        checks.extend(rule.map(proved::by_rule));
         if let (Owner::Issuer(issuer), Ok(key)) = (&reached.owner, &reached.key)
             && let Some(doubt) = issuer.standing().doubt_in_words(key, now)
         {

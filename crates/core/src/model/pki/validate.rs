@@ -86,12 +86,7 @@ pub(super) fn conclude(
     } else {
         spiffe_id_of(end_entity)
     };
-    own_trust_domain(
-        (model.view, question),
-        source,
-        end_entity,
-        spiffe_id.as_ref(),
-    )?;
+    own_trust_domain(model.view, question, source, end_entity, spiffe_id.as_ref())?;
     anchor_admits(
         &source.anchor,
         end_entity,
@@ -283,7 +278,8 @@ fn key_usable_for(end_entity: &Certificate, question: &Question) -> Result<(), R
 /// where the bundle of a trust domain is known, no other anchor speaks for it, unless that is said of
 /// the anchor (SPIFFE Trust Domain and Bundle 4, 6).
 fn own_trust_domain(
-    (view, question): (&View, &Question),
+    view: &View,
+    question: &Question,
     source: &AnchorCertificate,
     end_entity: &Certificate,
     spiffe_id: Option<&SpiffeId>,

@@ -100,7 +100,7 @@ impl FederationAnchor {
             entity_id: entity_id.to_owned(),
             keys: KeySet::read(entity_id, keys)?,
             audiences: members.texts("audiences")?,
-            rules: read_rules(&members)?,
+            rules: Rule::read_list(&members, Vocabulary::Assertion(&FACTS))?,
             lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
             entity_types: members.texts("entity_types")?,
             trust_marks: read_marks(&members)?,
@@ -176,19 +176,6 @@ fn read_fetch(members: &Members<'_>) -> Result<Option<ChainsFetched>, Reason> {
         Some(other) => return Err(fetch.mistyped("ca", "certificates in PEM", other)),
     };
     Ok(Some(ChainsFetched { hosts, ca }))
-}
-
-fn read_rules(members: &Members<'_>) -> Result<Vec<Rule>, Reason> {
-    match members.get("rules") {
-        None => Ok(Vec::new()),
-        Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
-        Some(Value::Array(rules)) => rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| Rule::read_in(rule, index + 1, Vocabulary::Assertion(&FACTS)))
-            .collect(),
-        Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
-    }
 }
 
 fn read_marks(members: &Members<'_>) -> Result<Vec<RequiredMark>, Reason> {

@@ -683,13 +683,7 @@ impl ChainModel<'_> {
                 spec: "RFC 7519 4.1.3",
             },
         ];
-        if let Some(rule) = rule {
-            checks.push(Check {
-                what: "rule",
-                compared: rule.name().to_owned().into(),
-                spec: "docs/how-to/trust-documents.md",
-            });
-        }
+        checks.extend(rule.map(proved::by_rule));
         Identity {
             name: format!(
                 "{}#{}",

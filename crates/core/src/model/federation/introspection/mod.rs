@@ -528,12 +528,6 @@ fn checks(
             spec,
         },
     ];
-    if let Some(rule) = rule {
-        checks.push(Check {
-            what: "rule",
-            compared: rule.name().to_owned().into(),
-            spec: "docs/how-to/trust-documents.md",
-        });
-    }
+    checks.extend(rule.map(proved::by_rule));
     checks
 }

@@ -95,7 +95,7 @@ impl SamlAnchor {
             cache_duration: provider.cache_duration,
             audiences: members.texts("audiences")?,
             recipients: members.texts("recipients")?,
-            rules: read_rules(&members)?,
+            rules: Rule::read_list(&members, Vocabulary::Assertion(&FACTS))?,
             lifetime_max: lifetime_max(&members, LIFETIME_MAX)?,
             answers: read_answers(&members)?,
             standing: Standing::read(&members)?,
@@ -227,19 +227,6 @@ impl Provider {
                 "`{place}` needs `metadata`, or an `entity_id` and `certificates`"
             ))),
         }
-    }
-}
-
-fn read_rules(members: &Members<'_>) -> Result<Vec<Rule>, Reason> {
-    match members.get("rules") {
-        None => Ok(Vec::new()),
-        Some(Value::Array(rules)) if rules.is_empty() => Err(members.empty("rules")),
-        Some(Value::Array(rules)) => rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| Rule::read_in(rule, index + 1, Vocabulary::Assertion(&FACTS)))
-            .collect(),
-        Some(other) => Err(members.mistyped("rules", "a list of rules", other)),
     }
 }
 

@@ -450,13 +450,7 @@ impl SamlModel<'_> {
                 spec: "SAML Profiles 4.1.4.3",
             },
         ];
-        if let Some(rule) = concluded.rule {
-            checks.push(Check {
-                what: "rule",
-                compared: rule.name().to_owned().into(),
-                spec: "docs/how-to/trust-documents.md",
-            });
-        }
+        checks.extend(concluded.rule.map(proved::by_rule));
         checks
     }
 }
