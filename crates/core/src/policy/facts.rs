@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::claim::{is_email_verified, text_of};
 use super::presets::Preset;
 use crate::reason::{Reason, is_unsafe_to_print};
 
@@ -246,23 +247,6 @@ impl Facts {
 /// Whether a claim says something lasting about the subject.
 pub(crate) fn may_be_a_fact(claim: &str) -> bool {
     !BOUNDS.contains(&claim) && !CHANGEABLE.contains(&claim)
-}
-
-/// Whether `email` was checked by the issuer (OpenID Connect Core 5.7).
-pub(crate) fn is_email_verified(claims: &Map<String, Value>) -> bool {
-    claims.get("email_verified") == Some(&Value::Bool(true))
-}
-
-/// A claim as the text of a fact: texts as they are, true and false and whole numbers in words;
-/// nothing for an empty text, for fractions and objects, nor for lists, which are no one text.
-pub(crate) fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// Refuses a text with control characters or characters that reorder or hide others.

@@ -3,6 +3,7 @@
 //! No regular expressions. Every matcher can be compared with every other, so "what else would
 //! this admit" is computed, not guessed; and a fact that is absent never matches.
 
+mod claim;
 pub mod facts;
 pub mod given_up;
 pub mod matcher;

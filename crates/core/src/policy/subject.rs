@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::facts::text_of;
-use super::presets::{Preset, claim_at};
+use super::claim::{claim_at, text_of};
+use super::presets::Preset;
 use crate::credential::jose::json::kind_of;
 use crate::reason::Reason;
 
