@@ -45,7 +45,8 @@ fn aws_with(operator: &str, subject: &Value) -> Value {
     statement(GITHUB, &conditions)
 }
 
-fn statement(provider: &str, conditions: &Value) -> Value {
+/// A trust policy of AWS that believes this provider under these conditions.
+pub(crate) fn statement(provider: &str, conditions: &Value) -> Value {
     json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
         "Principal": {"Federated": format!("arn:aws:iam::1:oidc-provider/{provider}")},

@@ -9,6 +9,8 @@ use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::Rule;
 use serde_json::{Map, Value, json};
 
+use crate::carried::statement;
+
 pub(crate) const GITHUB: &str = "token.actions.githubusercontent.com";
 const CLUSTER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
 const POLICIES: usize = 800;
@@ -258,15 +260,6 @@ fn aws_of_a_cluster(dice: &mut Dice) -> Value {
     let mut conditions = json!({"StringEquals": audience});
     conditions[operator][format!("{CLUSTER}:sub")] = json!(subject);
     statement(CLUSTER, &conditions)
-}
-
-fn statement(provider: &str, conditions: &Value) -> Value {
-    json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow",
-        "Principal": {"Federated": format!("arn:aws:iam::1:oidc-provider/{provider}")},
-        "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": conditions,
-    }]})
 }
 
 pub(crate) fn part(dice: &mut Dice) -> String {

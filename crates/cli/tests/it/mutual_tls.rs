@@ -19,6 +19,7 @@ use avouch_testkit::world::{Authority, pem};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
+use crate::outside::free_port;
 use crate::plane::Plane;
 
 const PROXY: u32 = 33;
@@ -266,9 +267,4 @@ impl Drop for Running {
         let _ = kill(process, Signal::SIGTERM);
         drop(self.0.wait());
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -22,6 +22,7 @@ use nix::unistd::Uid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::outside::free_port;
 use crate::plane::Plane;
 use crate::run::Ran;
 use crate::secured::{root, write};
@@ -686,9 +687,4 @@ fn server_configuration(folder: &Path, [api, port]: [u16; 2], shows: &str) -> St
         data = at(""),
         database = at("spire.sqlite3"),
     )
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

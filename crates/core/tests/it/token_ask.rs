@@ -21,6 +21,8 @@ use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge, bundle, jwk, jwks};
 use serde_json::{Value, json};
 
+pub(crate) use crate::ask::outcome;
+
 /// An issuer of no particular kind.
 pub(crate) const ISSUER: &str = "https://issuer.example.com";
 /// The relying party of most tests.
@@ -214,15 +216,6 @@ impl Ask {
     #[track_caller]
     pub(crate) fn is_refused(&self, code: &str) {
         assert_eq!(outcome(&self.decide()), code);
-    }
-}
-
-/// The code of a refusal, `accept`, or `undetermined`.
-pub(crate) fn outcome(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Accept(_) => "accept".to_owned(),
-        Verdict::Reject(refusal) => refusal.reason().code().to_owned(),
-        Verdict::Undetermined(_) => "undetermined".to_owned(),
     }
 }
 
