@@ -30,6 +30,7 @@ pub mod recognise;
 pub mod render;
 pub mod trust;
 pub mod up;
+mod values;
 pub mod verify;
 
 use arguments::{

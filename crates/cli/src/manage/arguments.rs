@@ -27,8 +27,8 @@ pub use pins::{
     PinCommand, PinImportArguments, PinMode, PinPutArguments, PinSaid, PinStageArguments,
 };
 
-use crate::arguments::{spiffe_id, trust_domain};
 use crate::up::ADDRESS_FILE;
+use crate::values::{spiffe_id, trust_domain};
 
 /// Where a server listens that was told nothing else.
 const USUAL_SERVER: &str = "http://127.0.0.1:8080";

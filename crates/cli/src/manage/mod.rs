@@ -238,32 +238,31 @@ const AUTHORITY: [Column; 12] = [
 /// `authority`.
 pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit, Fault> {
     let nothing = json!({});
-    // The one that asks no server.
-    if let AuthorityCommand::Replay(replay) = &arguments.command {
-        return log::replay(replay, common);
-    }
-    let client = Client::open(&arguments.remote)?;
+    // All ask a server but `replay`, which is told of none.
+    let client = || Client::open(&arguments.remote);
     let how = |anyway: bool| json!({ "anyway": anyway });
     let at = |what: &str, name: &str, step: &str| -> Result<String, Fault> {
         let name = segment(name)?;
         path(common, &format!("{what}/{name}/{step}"))
     };
     let answer = match &arguments.command {
-        AuthorityCommand::List => client.get(&path(common, "authorities")?)?,
-        AuthorityCommand::Show { authority } => return show_authority(&client, authority, common),
+        AuthorityCommand::List => client()?.get(&path(common, "authorities")?)?,
+        AuthorityCommand::Show { authority } => {
+            return show_authority(&client()?, authority, common);
+        }
         AuthorityCommand::Prepare { trust_domain } => {
-            client.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
+            client()?.post(&at("trust-domains", trust_domain, "prepare")?, &nothing)?
         }
         AuthorityCommand::Activate { authority, anyway } => {
-            client.post(&at("authorities", authority, "activate")?, &how(*anyway))?
+            client()?.post(&at("authorities", authority, "activate")?, &how(*anyway))?
         }
         AuthorityCommand::Add(new) => {
             let address = at("trust-domains", &new.trust_domain, "authorities")?;
-            client.post(&address, &new.members())?
+            client()?.post(&address, &new.members())?
         }
         AuthorityCommand::Csr { trust_domain } => {
             let address = at("trust-domains", trust_domain, "csr")?;
-            return upstream::tell_request(common, &client.post(&address, &nothing)?);
+            return upstream::tell_request(common, &client()?.post(&address, &nothing)?);
         }
         AuthorityCommand::Import {
             trust_domain,
@@ -272,38 +271,45 @@ pub fn authority(arguments: &AuthorityArguments, common: &Common) -> Result<Exit
             key_address,
         } => {
             let address = at("trust-domains", trust_domain, "import")?;
-            let key = (key.as_deref(), key_address.as_deref());
-            return upstream::import(&client, &address, certificates, key, common);
+            let (key, held) = (key.as_deref(), key_address.as_deref());
+            return upstream::import(&client()?, &address, certificates, key, held, common);
         }
-        AuthorityCommand::BootstrapToken(token) => return cluster::token(&client, token, common),
-        AuthorityCommand::Sign(sign) => return cluster::sign(&client, sign, common),
+        AuthorityCommand::BootstrapToken(token) => {
+            return cluster::token(&client()?, token, common);
+        }
+        AuthorityCommand::Sign(sign) => return cluster::sign(&client()?, sign, common),
         AuthorityCommand::Replace {
             trust_domain,
             wait,
             anyway,
         } => {
             let address = at("trust-domains", trust_domain, "replace")?;
-            let what = (trust_domain.as_str(), *anyway);
-            upstream::replace(&client, &address, what, *wait, common)?
+            upstream::replace(&client()?, &address, trust_domain, *anyway, *wait, common)?
         }
         AuthorityCommand::Revoke { authority, anyway } => {
-            client.post(&at("authorities", authority, "revoke")?, &how(*anyway))?
+            client()?.post(&at("authorities", authority, "revoke")?, &how(*anyway))?
         }
-        AuthorityCommand::Issued(asked) => return issued::issued(&client, asked, common),
-        AuthorityCommand::Log => return log::log(&client, common),
+        AuthorityCommand::Issued(asked) => return issued::issued(&client()?, asked, common),
+        AuthorityCommand::Log => return log::log(&client()?, common),
         AuthorityCommand::Replay(replay) => return log::replay(replay, common),
-        AuthorityCommand::SignCsr(sign) => return sign_csr::sign_csr(&client, sign, common),
+        AuthorityCommand::SignCsr(sign) => return sign_csr::sign_csr(&client()?, sign, common),
         AuthorityCommand::RevokeCertificates {
             serial,
             spiffe_id,
             descended_from,
             reason,
         } => {
-            let names = [serial, spiffe_id, descended_from].map(Option::as_deref);
-            return revoke_certificates(&client, &certificates_named(names, reason), common);
+            let name = |name: &Option<String>| name.as_deref().map(Value::from);
+            let which = said([
+                ("serial", name(serial)),
+                ("spiffe_id", name(spiffe_id)),
+                ("descended_from", name(descended_from)),
+                ("reason", Some(json!(reason))),
+            ]);
+            return revoke_certificates(&client()?, &which, common);
         }
         AuthorityCommand::Taint { authority, anyway } => {
-            client.post(&at("authorities", authority, "taint")?, &how(*anyway))?
+            client()?.post(&at("authorities", authority, "taint")?, &how(*anyway))?
         }
     };
     upstream::tell(common, &answer, &AUTHORITY)
@@ -317,17 +323,6 @@ fn show_authority(client: &Client, name: &str, common: &Common) -> Result<Exit, 
 fn revoke_certificates(client: &Client, which: &Value, common: &Common) -> Result<Exit, Fault> {
     let answer = client.post(&path(common, "revoke-certificates")?, which)?;
     tell_list(common, &answer, "revoked", &REVOKED)
-}
-
-/// Which certificates are meant, by a serial number, an identity or what they were given for.
-fn certificates_named(names: [Option<&str>; 3], reason: &str) -> Value {
-    let [serial, spiffe_id, descended_from] = names.map(|name| name.map(|name| json!(name)));
-    said([
-        ("serial", serial),
-        ("spiffe_id", spiffe_id),
-        ("descended_from", descended_from),
-        ("reason", Some(json!(reason))),
-    ])
 }
 
 const ADMIN: [Column; 4] = [

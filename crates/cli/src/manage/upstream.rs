@@ -31,11 +31,12 @@ pub(super) fn import(
     client: &Client,
     address: &str,
     certificates: &Path,
-    key: (Option<&Path>, Option<&str>),
+    key: Option<&Path>,
+    key_address: Option<&str>,
     common: &Common,
 ) -> Result<Exit, Fault> {
     const IMPORTED: [Column; 2] = [("AUTHORITY", "authority"), ("WARNING", "warning")];
-    let answer = client.post(address, &read(certificates, key)?)?;
+    let answer = client.post(address, &read(certificates, key, key_address)?)?;
     tell_one(common, &answer, &IMPORTED)
 }
 
@@ -43,7 +44,8 @@ pub(super) fn import(
 pub(super) fn replace(
     client: &Client,
     address: &str,
-    (trust_domain, anyway): (&str, bool),
+    trust_domain: &str,
+    anyway: bool,
     wait: bool,
     common: &Common,
 ) -> Result<Value, Fault> {
@@ -57,7 +59,8 @@ pub(super) fn replace(
 /// What is sent for an import.
 fn read(
     certificates: &Path,
-    (key, key_address): (Option<&Path>, Option<&str>),
+    key: Option<&Path>,
+    key_address: Option<&str>,
 ) -> Result<Value, Fault> {
     let text = Zeroizing::new(read_text(certificates)?);
     let mut sent = Map::from_iter([("certificates".to_owned(), json!(text.as_str()))]);

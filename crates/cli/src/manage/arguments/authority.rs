@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::time;
-use crate::arguments::spiffe_id;
+use crate::values::spiffe_id;
 
 /// Commands on authorities.
 #[derive(Debug, Subcommand)]
