@@ -65,8 +65,9 @@
 //! | `decisions`, `tallies` | what was decided, and who was relied on |
 //! | `findings`, `orphans`, `secrets`, `zero_trust` | what should be mended: by a rule with a code, without an owner, good for too long, against a checklist |
 //!
-//! The process: `run` from start to end, `settings`, `http`, `tls`, `clock`, `files`, `blocking`,
-//! `counters`, `traces`, and `fault`, what fails on our side and what is refused.
+//! The process: `run` from start to end, `settings`, `http`, `tls`, `plain_http` for whoever leaves TLS
+//! out, `clock`, `files`, `blocking`, `counters`, `traces`, and `fault`, what fails on our side and what
+//! is refused.
 
 #![warn(
     clippy::expect_used,

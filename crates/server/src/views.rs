@@ -36,9 +36,20 @@ struct Kept {
     taken_out: u64,
 }
 
+/// What a view is made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    /// When what the tenant trusts changed last.
+    trust: u64,
+    /// When its exchange rules did.
+    rules: u64,
+    /// The minute, counted from 1970.
+    minute: i64,
+}
+
 #[derive(Clone)]
 struct Made {
-    at: (u64, u64, i64),
+    at: Moment,
     /// When something ended last.
     ended: u64,
     /// How often the status lists that are kept have changed.
@@ -115,7 +126,7 @@ impl Views {
                     view: Arc::new(view),
                     base: Arc::clone(&base),
                     rules: Arc::new(rules),
-                    since: (at.0, at.1),
+                    since: (at.trust, at.rules),
                 };
                 Made {
                     at,
@@ -146,7 +157,7 @@ impl Views {
         (made.ended == ended && made.lists == lists).then_some(made.known)
     }
 
-    fn made(&self, tenant: &Tenant, at: (u64, u64, i64)) -> Option<Made> {
+    fn made(&self, tenant: &Tenant, at: Moment) -> Option<Made> {
         let kept = self.lock();
         kept.made
             .get(tenant.id())
@@ -160,10 +171,13 @@ impl Views {
 }
 
 /// What a view of now is made from, and when something ended last.
-fn moment(tenant: &Tenant, now: Time) -> ((u64, u64, i64), u64) {
+fn moment(tenant: &Tenant, now: Time) -> (Moment, u64) {
     let held = tenant.held();
-    let (trust, rules) = (held.trust_sequence, held.rules_sequence);
-    let at = (trust.number(), rules.number(), now.unix() / 60);
+    let at = Moment {
+        trust: held.trust_sequence.number(),
+        rules: held.rules_sequence.number(),
+        minute: now.unix() / 60,
+    };
     (at, held.ended_sequence.number())
 }
 

@@ -24,14 +24,14 @@ pub(super) fn answer(call: &Call) -> Result<Answer, Stop> {
     let known = call.known(&tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
-    if administrator(call, &tenant, (Verb::Read, Noun::Rule))?.is_none() {
+    if administrator(call, &tenant, Verb::Read, Noun::Rule)?.is_none() {
         let shown = Shown {
             proofs: &[],
             certificates: call.certificates(),
         };
         exchange
             .authenticated(&request, shown)
-            .map_err(|refused| stopped((call, &tenant), "introspect", &exchange, refused))?;
+            .map_err(|refused| stopped(call, &tenant, "introspect", &exchange, refused))?;
     }
     let told = exchange.introspect(&request.token);
     let (place, course) = (call.decided("introspect"), exchange.course());
@@ -59,7 +59,7 @@ pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
     let known = call.known(&tenant)?;
     let known_by = (&known, &call.http.views);
     let exchange = Exchange::at(call.plane(), &tenant, known_by, &call.id);
-    let revoking = match administrator(call, &tenant, (Verb::Write, Noun::Signal))? {
+    let revoking = match administrator(call, &tenant, Verb::Write, Noun::Signal)? {
         Some(name) => Revoking::Administrator(name),
         None => Revoking::Holder(Shown {
             proofs: &call.dpop,
@@ -68,7 +68,7 @@ pub(super) fn revoke(call: &Call) -> Result<Answer, Stop> {
     };
     exchange
         .revoke(&request, revoking)
-        .map_err(|refused| stopped((call, &tenant), "revoke", &exchange, refused))?;
+        .map_err(|refused| stopped(call, &tenant, "revoke", &exchange, refused))?;
     Ok(Answer::json(&json!({})))
 }
 
@@ -92,7 +92,8 @@ fn asked(call: &Call, what: &'static str) -> Result<(Arc<Tenant>, IntrospectionR
 
 /// A refusal, which is kept for the tenant.
 fn stopped(
-    (call, tenant): (&Call, &Arc<Tenant>),
+    call: &Call,
+    tenant: &Arc<Tenant>,
     request: &'static str,
     exchange: &Exchange<'_>,
     refused: Refused,
@@ -112,7 +113,8 @@ fn stopped(
 fn administrator(
     call: &Call,
     tenant: &Arc<Tenant>,
-    (verb, noun): (Verb, Noun),
+    verb: Verb,
+    noun: Noun,
 ) -> Result<Option<String>, Stop> {
     if !call.has_authorization() {
         return Ok(None);

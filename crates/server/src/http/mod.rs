@@ -39,6 +39,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as signal};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -572,7 +573,12 @@ async fn carried_through(
         drop(place);
         done
     });
-    match timeout(LONGEST_WORK, done).await {
+    waited_for(done).await
+}
+
+/// What a task came to, if it does within the longest time that anyone waits.
+async fn waited_for<T>(task: JoinHandle<T>) -> Result<T, Unfinished> {
+    match timeout(LONGEST_WORK, task).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(_)) => Err(Unfinished::Broken),
         Err(_) => Err(Unfinished::Slow),
@@ -591,9 +597,5 @@ async fn blocking<T: Send + 'static>(
         drop(place);
         done
     });
-    match timeout(LONGEST_WORK, done).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Err(Unfinished::Broken),
-        Err(_) => Err(Unfinished::Slow),
-    }
+    waited_for(done).await
 }

@@ -419,6 +419,19 @@ fn check_rejoin(
     })
 }
 
+/// Refuses what is larger than it may be: of each part its name, how many bytes it has, and how many it may
+/// have.
+fn check_sizes(parts: &[(&'static str, usize, usize)]) -> Result<(), Reason> {
+    match parts.iter().find(|(_, size, allowed)| size > allowed) {
+        None => Ok(()),
+        Some(&(part, size, allowed)) => Err(Reason::InputSize {
+            part,
+            size,
+            allowed,
+        }),
+    }
+}
+
 fn malformed(method: Method, detail: &str) -> Reason {
     Reason::IssueAttestationMalformed {
         method: method.name().to_owned(),

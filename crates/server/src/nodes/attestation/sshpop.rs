@@ -15,7 +15,7 @@ use avouch_core::time::Time;
 use ssh_key::SshSig;
 use ssh_key::encoding::Decode;
 
-use super::{Attestation, Attested, Facts, Method, Moment};
+use super::{Attestation, Attested, Facts, Method, Moment, check_sizes};
 use crate::fault::Refused;
 
 /// The longest certificate in bytes: two keys of RSA with 8192 bits and 256 names fit.
@@ -170,23 +170,14 @@ impl Attestation for SshPop {
 }
 
 fn check_size(shown: &SshPossession) -> Result<(), Reason> {
-    for (part, size, allowed) in [
+    check_sizes(&[
         (
             "host certificate",
             shown.certificate.len(),
             LONGEST_CERTIFICATE,
         ),
         ("signature", shown.signature.len(), LONGEST_SIGNATURE),
-    ] {
-        if size > allowed {
-            return Err(Reason::InputSize {
-                part,
-                size,
-                allowed,
-            });
-        }
-    }
-    Ok(())
+    ])
 }
 
 /// Whether the statement was signed with the key of the host, and in our namespace: what the host

@@ -13,7 +13,7 @@ use avouch_core::reason::Reason;
 use avouch_core::view::View;
 use rustls::SignatureScheme;
 
-use super::{Attestation, Attested, Facts, Method, Moment, attestor, decision};
+use super::{Attestation, Attested, Facts, Method, Moment, attestor, check_sizes, decision};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 
@@ -170,19 +170,10 @@ fn check_size(shown: &X509Possession) -> Result<(), Reason> {
         });
     }
     let size: usize = shown.certificates.iter().map(Vec::len).sum();
-    for (part, size, allowed) in [
+    check_sizes(&[
         ("certificate chain", size, MOST_BYTES),
         ("signature", shown.signature.len(), LONGEST_SIGNATURE),
-    ] {
-        if size > allowed {
-            return Err(Reason::InputSize {
-                part,
-                size,
-                allowed,
-            });
-        }
-    }
-    Ok(())
+    ])
 }
 
 fn check_possession(

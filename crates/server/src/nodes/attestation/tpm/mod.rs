@@ -32,7 +32,7 @@ use avouch_core::view::View;
 use avouch_store::Selector;
 use serde_json::Value;
 
-use super::{Attestation, Attested, Facts, Method, Moment, attestor, bug, decision};
+use super::{Attestation, Attested, Facts, Method, Moment, attestor, bug, check_sizes, decision};
 use crate::fault::Refused;
 use crate::tenant::Tenant;
 
@@ -359,7 +359,7 @@ fn check_size(shown: &TpmPossession) -> Result<(), Reason> {
     };
     let certificates = shown.certificates.iter().map(Vec::len).sum();
     let registers = shown.registers.iter().map(Vec::len).sum();
-    for (part, size, allowed) in [
+    check_sizes(&[
         ("certificate chain", certificates, MOST_BYTES),
         (
             "endorsement key",
@@ -375,16 +375,7 @@ fn check_size(shown: &TpmPossession) -> Result<(), Reason> {
         ("statement", length(&shown.certified), LONGEST_STRUCTURE),
         ("statement", length(&shown.quoted), LONGEST_STRUCTURE),
         ("registers", registers, LONGEST_STRUCTURE),
-    ] {
-        if size > allowed {
-            return Err(Reason::InputSize {
-                part,
-                size,
-                allowed,
-            });
-        }
-    }
-    Ok(())
+    ])
 }
 
 fn malformed(detail: &str) -> Reason {
