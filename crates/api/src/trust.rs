@@ -16,7 +16,8 @@ use avouch_core::model::federation::{FederationAnchor, Introspected, IssuerAncho
 use avouch_core::model::ssh::SshAnchor;
 use avouch_core::reason::{Reason, printable};
 use avouch_core::service::Service;
-use avouch_core::view::{Unusable, View};
+use avouch_core::set_aside::{SetAside, Unusable};
+use avouch_core::view::View;
 use serde_json::{Map, Value};
 
 use crate::members::{Document, MOST_VALUES, Members};
@@ -37,7 +38,7 @@ pub struct TrustDocument {
     crls: Vec<Crl>,
     status_lists: Vec<Arc<StatusList>>,
     introspected: Vec<Arc<Introspected>>,
-    unusable: Vec<Unusable>,
+    set_aside: SetAside,
     endings: Vec<(Mark, Ending)>,
     services: Vec<Service>,
     digest: Digest,
@@ -119,9 +120,9 @@ impl TrustDocument {
         let reader = Reader { tenant, source };
         let read = reader.read_anchor(object, anchor, &mut document);
         read.map_err(|reason| reason.of_sent(object))?;
-        match document.unusable.pop() {
+        match document.set_aside.kept().first() {
             None => Ok(document),
-            Some(unusable) => Err(unusable.reason.of_sent(object)),
+            Some(unusable) => Err(unusable.reason.clone().of_sent(object)),
         }
     }
 
@@ -161,8 +162,8 @@ impl TrustDocument {
     }
 
     /// What could not be read.
-    pub fn unusable(&self) -> &[Unusable] {
-        &self.unusable
+    pub fn set_aside(&self) -> &SetAside {
+        &self.set_aside
     }
 
     /// The digest of the text.
@@ -181,7 +182,7 @@ impl TrustDocument {
         let mut crls = Vec::new();
         let mut status_lists = Vec::new();
         let mut introspected = Vec::new();
-        let mut unusable = Vec::new();
+        let mut set_aside = SetAside::default();
         let mut endings = Endings::default();
         let mut services = Vec::new();
         for document in documents {
@@ -189,14 +190,14 @@ impl TrustDocument {
             crls.extend(document.crls);
             status_lists.extend(document.status_lists);
             introspected.extend(document.introspected);
-            unusable.extend(document.unusable);
+            set_aside.append(document.set_aside);
             services.extend(document.services);
             for (mark, ending) in document.endings {
                 endings.put(mark, ending);
             }
         }
         // What ended stands in the text, and so in its digest.
-        View::new(tenant, anchors, crls, unusable, epoch)
+        View::new(tenant, anchors, crls, set_aside, epoch)
             .with_endings(Arc::new(endings))
             .with_status_lists(&status_lists)
             .with_introspected(&introspected)
@@ -209,7 +210,7 @@ impl TrustDocument {
             crls: Vec::new(),
             status_lists: Vec::new(),
             introspected: Vec::new(),
-            unusable: Vec::new(),
+            set_aside: SetAside::default(),
             endings: Vec::new(),
             services: Vec::new(),
             digest: Digest::of(&[]),
@@ -228,7 +229,7 @@ impl TrustDocument {
                     members: Map::new(),
                 });
             }
-            Err(detail) => self.unusable.push(Unusable {
+            Err(detail) => self.set_aside.push(|| Unusable {
                 what: position.to_owned(),
                 reason: Reason::CertificateMalformed {
                     position: position.to_owned(),
@@ -304,7 +305,7 @@ impl Reader<'_> {
         for block in blocks {
             let der = block.decode()?;
             if block.is_certificate() {
-                let number = 1 + document.entries.len() + document.unusable.len();
+                let number = 1 + document.entries.len() + document.set_aside.count();
                 let position = nth(number, self.source);
                 let common = Common::of_nothing(self.tenant);
                 document.add_certificate(&der, &position, common, self.source);
@@ -437,16 +438,18 @@ impl Reader<'_> {
     fn anchor(&self, index: usize, value: Value, document: &mut TrustDocument) {
         let path = format!("anchors[{index}]");
         let called = value.get("name").and_then(Value::as_str).map(printable);
-        let before = (document.entries.len(), document.unusable.len());
+        let before = (document.entries.len(), document.set_aside.mark());
         if let Err(reason) = self.read_anchor(&path, value, document) {
             // Nothing of an anchor that is wrong in part is trusted.
             document.entries.truncate(before.0);
-            document.unusable.truncate(before.1);
-            let what = match called {
-                Some(name) => format!("{path} ({name})"),
-                None => path,
-            };
-            document.unusable.push(Unusable { what, reason });
+            document.set_aside.back_to(before.1);
+            document.set_aside.push(|| Unusable {
+                what: match called {
+                    Some(name) => format!("{path} ({name})"),
+                    None => path,
+                },
+                reason,
+            });
         }
     }
 

@@ -7,11 +7,12 @@ use avouch_core::model::federation::SignedIn;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::question::{AwaitedKey, Question};
 use avouch_core::reason::Reason;
+use avouch_core::set_aside::{SetAside, Unusable};
 use avouch_core::time::Time;
 use avouch_core::verdict::{
     AnchorReached, Check, Effect, Identity, Leg, Need, Refusal, StatusSource, TrustModel, Verdict,
 };
-use avouch_core::view::{Unusable, View};
+use avouch_core::view::View;
 use avouch_core::vouch::Vouch;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,14 +89,14 @@ impl<'a> Answer<'a> {
 
     /// What was given to be trusted and could not be read. It may be why a credential was not
     /// believed, never why it was.
-    pub fn unusable(&self) -> &'a [Unusable] {
+    pub fn set_aside(&self) -> Option<&'a SetAside> {
         match self.outcome {
             Outcome::Decided {
                 verdict: Verdict::Reject(_) | Verdict::Undetermined(_),
                 view,
                 ..
-            } => view.unusable(),
-            Outcome::Decided { .. } | Outcome::Unreadable { .. } => &[],
+            } => Some(view.set_aside()),
+            Outcome::Decided { .. } | Outcome::Unreadable { .. } => None,
         }
     }
 
@@ -129,7 +130,7 @@ pub struct Sought<'a> {
 impl Serialize for Sought<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let identity = self.identity;
-        let mut document = VerdictDocument::named(None, self.decision, "accept", &[]);
+        let mut document = VerdictDocument::named(None, self.decision, "accept", None);
         document.accepted(identity, &[]);
         if let Some(reason) = self.refused {
             // The path held, and beyond its end nothing was given.
@@ -143,7 +144,7 @@ impl Serialize for Sought<'_> {
                 exposed_to: document.exposed_to,
                 reason: Some(ReasonDocument::of(reason)),
                 attempts: vec![attempt],
-                ..VerdictDocument::named(None, self.decision, "reject", &[])
+                ..VerdictDocument::named(None, self.decision, "reject", None)
             };
         }
         document.at = Some(Moment(self.at));
@@ -192,6 +193,8 @@ struct VerdictDocument<'a> {
     needs: Vec<NeedDocument<'a>>,
     effects: Vec<EffectDocument<'a>>,
     unusable: Vec<UnusableDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unusable_left_out: Option<usize>,
     exposed_to: &'static [&'static str],
     revocation: Vec<StatusDocument<'a>>,
     valid_from: Option<Moment>,
@@ -202,15 +205,21 @@ struct VerdictDocument<'a> {
 
 impl<'a> VerdictDocument<'a> {
     fn blank(answer: &Answer<'a>) -> Self {
-        Self::named(answer.id, answer.decision, answer.word(), answer.unusable())
+        Self::named(
+            answer.id,
+            answer.decision,
+            answer.word(),
+            answer.set_aside(),
+        )
     }
 
     fn named(
         id: Option<&'a str>,
         decision: &'a str,
         verdict: &'static str,
-        unusable: &'a [Unusable],
+        set_aside: Option<&'a SetAside>,
     ) -> Self {
+        let unusable = set_aside.map_or(&[][..], SetAside::kept);
         Self {
             id,
             decision,
@@ -227,6 +236,7 @@ impl<'a> VerdictDocument<'a> {
             needs: Vec::new(),
             effects: Vec::new(),
             unusable: unusable.iter().map(UnusableDocument::of).collect(),
+            unusable_left_out: set_aside.map(SetAside::left_out).filter(|more| *more > 0),
             exposed_to: &[],
             revocation: Vec::new(),
             valid_from: None,

@@ -46,7 +46,7 @@ pub fn document(path: &Path, tenant: &TenantId) -> Result<TrustDocument, Stop> {
 /// Reads revocation lists, and no anchor by mistake: naming a file with `--crl` trusts no one.
 fn revocation_lists(path: &Path, tenant: &TenantId) -> Result<TrustDocument, Stop> {
     let document = document(path, tenant)?;
-    if !document.entries().is_empty() || !document.unusable().is_empty() {
+    if !document.entries().is_empty() || document.set_aside().count() > 0 {
         return Err(Stop::Fault(Fault::Usage(format!(
             "{} holds more than revocation lists; give what is to be trusted with `--trust`",
             input::name_of(path)

@@ -43,6 +43,7 @@ pub mod policy;
 pub mod question;
 pub mod reason;
 pub mod service;
+pub mod set_aside;
 pub mod signal;
 mod stop;
 pub mod template;

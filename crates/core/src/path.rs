@@ -113,6 +113,9 @@ enum Progress {
     Ended,
 }
 
+/// Beside the nearest: the paths that a search keeps by default, and as much that could not be read.
+const OTHERS_MAX: usize = 64;
+
 /// The paths that failed, nearest to an anchor first; never none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempts {
@@ -155,6 +158,10 @@ impl Attempts {
     /// Adds a piece of input that could not take part in the search. Where there was nothing to
     /// trust at all, that is the reason of the refusal.
     pub(crate) fn and_unusable(&mut self, what: String, reason: Reason) {
+        if self.others.len() >= OTHERS_MAX {
+            self.left_out += 1;
+            return;
+        }
         let attempt = Attempt {
             path: Vec::new(),
             stopped_at: what,
@@ -167,6 +174,11 @@ impl Attempts {
         } else {
             self.others.push(attempt);
         }
+    }
+
+    /// Counts what is not told.
+    pub(crate) fn leave_out(&mut self, count: usize) {
+        self.left_out += count;
     }
 
     /// The attempt that came nearest to an anchor; its reason is the reason of the refusal.

@@ -108,16 +108,18 @@ impl fmt::Debug for Claimed {
 }
 
 impl Identity {
-    /// Adds on what grounds its credential was not taken back, and until when that can be told.
+    /// Adds on what grounds its credential was not taken back, and from when until when that can be
+    /// told.
     pub(crate) fn add_status(
         &mut self,
         check: Option<Check>,
         source: Option<StatusSource>,
-        until: Option<Time>,
+        told: Option<(Time, Time)>,
     ) {
         self.checks.extend(check);
         self.revocation.extend(source);
-        if let Some(until) = until {
+        if let Some((from, until)) = told {
+            self.valid_from = self.valid_from.max(from);
             // In the second in which it ends it is too late.
             self.valid_until = self.valid_until.min(until.plus(-1));
         }

@@ -16,6 +16,7 @@ use crate::model::federation::claims::CLOCK_LEEWAY;
 use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
 use crate::reason::Reason;
 use crate::service::Service;
+use crate::set_aside::SetAside;
 use crate::time::Time;
 
 /// Everything that a decision may rest on, fixed. Its epoch is a digest of its content, so that a
@@ -48,7 +49,7 @@ struct Trusted {
     /// The issuers of tokens, by each name that their tokens may carry.
     issuers: BTreeMap<String, Vec<Arc<Anchor>>>,
     trust_domains: BTreeMap<TrustDomain, Vec<Arc<Anchor>>>,
-    unusable: Vec<Unusable>,
+    set_aside: SetAside,
 }
 
 /// The canonical form of a distinguished name.
@@ -72,23 +73,13 @@ struct SameName {
     without_key_id: Vec<usize>,
 }
 
-/// A piece of configuration that could not be read; it stays visible in every refusal that it may
-/// have caused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// Which piece.
-    pub what: String,
-    /// Why it could not be read.
-    pub reason: Reason,
-}
-
 impl View {
     /// A view of `tenant`. `epoch` is the digest of the document the rest was read from.
     pub fn new(
         tenant: TenantId,
         anchors: Vec<Anchor>,
         crls: Vec<Crl>,
-        unusable: Vec<Unusable>,
+        set_aside: impl Into<SetAside>,
         epoch: Digest,
     ) -> Self {
         let anchors: Vec<Arc<Anchor>> = anchors.into_iter().map(Arc::new).collect();
@@ -103,7 +94,7 @@ impl View {
                 anchors,
                 crls_by_issuer: index_by_issuer(&crls),
                 crls,
-                unusable,
+                set_aside: set_aside.into(),
             }),
             endings: Arc::default(),
             status_lists: BTreeMap::new(),
@@ -408,8 +399,8 @@ impl View {
     }
 
     /// What could not be read.
-    pub fn unusable(&self) -> &[Unusable] {
-        &self.trusted.unusable
+    pub fn set_aside(&self) -> &SetAside {
+        &self.trusted.set_aside
     }
 
     /// The digest of its content.

@@ -21,8 +21,8 @@ fn read(text: &str) -> Result<TrustDocument, Reason> {
 fn set_aside(anchor: &str) -> String {
     let document = read(&format!("{{\"anchors\": [{anchor}]}}")).unwrap();
     assert!(document.entries().is_empty(), "{anchor} is trusted");
-    assert_eq!(document.unusable().len(), 1);
-    document.unusable()[0].reason.sentence()
+    assert_eq!(document.set_aside().count(), 1);
+    document.set_aside().kept()[0].reason.sentence()
 }
 
 fn with_root(members: &str) -> String {
@@ -130,7 +130,7 @@ fn a_certificate_in_base64_alone_is_a_trust_document() {
     for text in [&base64, &wrapped] {
         let read = read(text).unwrap();
         let [entry] = read.entries() else {
-            panic!("{:?}", read.unusable());
+            panic!("{:?}", read.set_aside());
         };
         assert!(matches!(entry.anchor.kind, AnchorKind::Certificate(_)));
     }
@@ -151,7 +151,7 @@ fn what_only_describes_an_anchor_may_be_null() {
     let document = format!(r#"{{"anchors": [{}]}}"#, with_root(described));
     let read = read(&document).unwrap();
     let [entry] = read.entries() else {
-        panic!("{:?}", read.unusable());
+        panic!("{:?}", read.set_aside());
     };
     assert_eq!(entry.anchor.stewardship, Stewardship::default());
 }
@@ -219,15 +219,35 @@ fn a_wrong_member_is_named_by_its_place_in_the_document() {
 }
 
 #[test]
+fn of_very_many_pieces_that_are_no_anchors_the_first_are_told_and_the_others_counted() {
+    let document = read(&format!("{{\"anchors\": [{}{{}}]}}", "{},".repeat(19_999))).unwrap();
+    let set_aside = document.set_aside();
+    assert_eq!(set_aside.count(), 20_000);
+    assert_eq!(set_aside.kept().len(), SetAside::KEPT_MAX);
+    assert_eq!(set_aside.kept()[0].what, "anchors[0]");
+    let view = TrustDocument::view(TenantId::local(), vec![document.clone(), document]);
+    assert_eq!(view.set_aside().count(), 40_000);
+    assert_eq!(view.set_aside().kept().len(), SetAside::KEPT_MAX);
+}
+
+#[test]
+fn what_is_set_aside_of_an_anchor_that_is_refused_whole_is_not_counted_twice() {
+    let wrong = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(40);
+    let anchor = serde_json::json!({"x509": wrong, "reason": 7});
+    let document = read(&serde_json::json!({"anchors": [anchor, anchor]}).to_string()).unwrap();
+    assert_eq!(document.set_aside().count(), 2);
+}
+
+#[test]
 fn one_wrong_certificate_of_several_is_set_aside_alone() {
     let store = format!("{ROOT}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let document = read(&store).unwrap();
     assert_eq!(
-        (document.entries().len(), document.unusable().len()),
+        (document.entries().len(), document.set_aside().count()),
         (1, 1)
     );
     assert!(
-        document.unusable()[0].what.contains("number 2"),
+        document.set_aside().kept()[0].what.contains("number 2"),
         "{document:?}"
     );
 }

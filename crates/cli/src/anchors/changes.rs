@@ -8,8 +8,8 @@ use avouch_core::anchor::{Anchor, AnchorKind, Constraints, PublicStore, Stewards
 use avouch_core::credential::jose::jwk::{Jwk, KeySet};
 use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::id::Digest;
+use avouch_core::set_aside::Unusable;
 use avouch_core::time::Time;
-use avouch_core::view::Unusable;
 use serde_json::{Value, json};
 
 use crate::fault::Exit;
@@ -173,9 +173,10 @@ pub fn changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
             .map(|entry| whole(What::Removed, entry)),
     );
     changes.extend(crl_changes(old, new));
-    let known: Vec<&Unusable> = old.unusable().iter().collect();
+    let known: Vec<&Unusable> = old.set_aside().kept().iter().collect();
     changes.extend(
-        new.unusable()
+        new.set_aside()
+            .kept()
             .iter()
             .filter(|unusable| !known.contains(unusable))
             .map(|unusable| Change {

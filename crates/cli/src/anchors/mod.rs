@@ -8,7 +8,7 @@ use avouch_api::TrustDocument;
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::credential::x509::Crl;
 use avouch_core::question::Purpose;
-use avouch_core::view::Unusable;
+use avouch_core::set_aside::{SetAside, Unusable};
 use serde_json::{Value, json};
 
 use crate::arguments::{Common, DiffArguments, ListArguments};
@@ -27,7 +27,7 @@ pub fn list(arguments: &ListArguments, common: &Common) -> Result<Exit, Fault> {
     }
     let usable = documents
         .iter()
-        .all(|document| document.unusable().is_empty());
+        .all(|document| document.set_aside().count() == 0);
     output::formatted(
         common.output,
         || render::anchor_list(&documents, clock::now(), output::style()),
@@ -69,12 +69,15 @@ pub(crate) fn refused(stop: Stop, common: &Common) -> Result<Exit, Fault> {
 
 fn list_json(documents: &[TrustDocument]) -> Value {
     let entries = documents.iter().flat_map(TrustDocument::entries);
-    let unusable = documents.iter().flat_map(TrustDocument::unusable);
+    let set_aside = || documents.iter().map(TrustDocument::set_aside);
+    let unusable = set_aside().flat_map(SetAside::kept);
+    let left_out: usize = set_aside().map(SetAside::left_out).sum();
     let crls = documents.iter().flat_map(TrustDocument::crls);
     json!({
         "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
         "crls": crls.map(crl_json).collect::<Vec<_>>(),
         "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
+        "unusable_left_out": left_out,
     })
 }
 

@@ -138,9 +138,13 @@ pub fn import_anchor(arguments: &AnchorImportArguments, common: &Common) -> Resu
         Err(Stop::Refused { reason, .. }) => return Err(refused_file(&arguments.from, &reason)),
     };
     let certificates = certificates(&document, &arguments.from)?;
-    for unusable in document.unusable() {
+    for unusable in document.set_aside().kept() {
         let (what, why) = (printable(&unusable.what), unusable.reason.sentence());
         output::note(&format!("left out: {what}: {why}"));
+    }
+    if document.set_aside().left_out() > 0 {
+        let more = document.set_aside().left_out();
+        output::note(&format!("left out: {more} more"));
     }
     let now = clock::now();
     let source = arguments.source.clone().unwrap_or_else(|| {

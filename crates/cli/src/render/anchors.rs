@@ -3,6 +3,7 @@
 use avouch_api::TrustDocument;
 use avouch_core::anchor::{Anchor, AnchorKind, Constraints};
 use avouch_core::reason::printable;
+use avouch_core::set_aside::SetAside;
 use avouch_core::time::Time;
 
 use super::layout::{Page, Style, count};
@@ -18,8 +19,9 @@ pub fn anchor_list(documents: &[TrustDocument], now: Time, style: Style) -> Stri
         anchor(&mut page, &entry.anchor, now);
         page.gap();
     }
-    let unusable: Vec<_> = documents.iter().flat_map(TrustDocument::unusable).collect();
-    for unusable in &unusable {
+    let set_aside = || documents.iter().map(TrustDocument::set_aside);
+    let unreadable: usize = set_aside().map(SetAside::count).sum();
+    for unusable in set_aside().flat_map(SetAside::kept) {
         let text = format!(
             "{}: {}",
             printable(&unusable.what),
@@ -39,8 +41,8 @@ pub fn anchor_list(documents: &[TrustDocument], now: Time, style: Style) -> Stri
         count(anchors, "anchor", "anchors"),
         count(crls, "revocation list", "revocation lists")
     );
-    if !unusable.is_empty() {
-        summary.push_str(&format!(", {} unreadable and not trusted", unusable.len()));
+    if unreadable > 0 {
+        summary.push_str(&format!(", {unreadable} unreadable and not trusted"));
     }
     page.line(&summary);
     page.finish()

@@ -7,6 +7,7 @@ use avouch_core::anchor::{AnchorKind, KeyOrigin, PublicStore};
 use avouch_core::model::federation::SignedIn;
 use avouch_core::path::{Attempt, Attempts};
 use avouch_core::reason::{Reason, printable};
+use avouch_core::set_aside::SetAside;
 use avouch_core::verdict::{
     AnchorReached, Effect, Identity, IdentityKind, Leg, Need, Refusal, Verdict,
 };
@@ -354,7 +355,7 @@ fn rejected(page: &mut Page, answer: &Answer<'_>, refusal: &Refusal, detail: Det
 
 /// The paths that failed beside the nearest. What could not be read is told apart from them.
 fn other_paths<'a>(answer: &Answer<'a>, attempts: &'a Attempts) -> Vec<&'a Attempt> {
-    let unusable = answer.unusable();
+    let unusable = answer.set_aside().map_or(&[][..], SetAside::kept);
     attempts
         .iter()
         .skip(1)
@@ -461,8 +462,11 @@ fn in_short(page: &mut Page, others: usize) {
 /// already is not said again.
 fn unusable(page: &mut Page, answer: &Answer<'_>) {
     let said = answer.reason();
-    let mut others = answer
-        .unusable()
+    let Some(set_aside) = answer.set_aside() else {
+        return;
+    };
+    let mut others = set_aside
+        .kept()
         .iter()
         .filter(|unusable| said != Some(&unusable.reason))
         .peekable();
@@ -476,6 +480,9 @@ fn unusable(page: &mut Page, answer: &Answer<'_>) {
         let text = format!("{what}: {}", unusable.reason.sentence());
         let mark = page.style.unsure("!");
         page.hanging("  ! ", &format!("  {mark} "), &text);
+    }
+    if set_aside.left_out() > 0 {
+        page.line(&format!("and {} more", set_aside.left_out()));
     }
 }
 

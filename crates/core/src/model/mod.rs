@@ -29,11 +29,11 @@ pub fn decide(
     };
     // What could not be read may be just what was missing, so every refusal shows it.
     if let Verdict::Reject(refusal) = &mut verdict {
-        for piece in view.unusable() {
-            refusal
-                .attempts
-                .and_unusable(piece.what.clone(), piece.reason.clone());
+        let attempts = &mut refusal.attempts;
+        for piece in view.set_aside().kept() {
+            attempts.and_unusable(piece.what.clone(), piece.reason.clone());
         }
+        attempts.leave_out(view.set_aside().left_out());
     }
     verdict
 }

@@ -11,9 +11,10 @@ use avouch_core::crypto::AwsLc;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::question::{Context, ExpectedName, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
+use avouch_core::set_aside::Unusable;
 use avouch_core::time::Time;
 use avouch_core::verdict::Verdict;
-use avouch_core::view::{Unusable, View};
+use avouch_core::view::View;
 use base64ct::{Base64, Encoding};
 
 /// A question about a certificate, with its view.

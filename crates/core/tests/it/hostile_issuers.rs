@@ -5,9 +5,10 @@ use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
+use avouch_core::set_aside::Unusable;
 use avouch_core::time::Time;
 use avouch_core::verdict::{Need, Verdict};
-use avouch_core::view::{Unusable, View};
+use avouch_core::view::View;
 use avouch_testkit::key::Key;
 use avouch_testkit::token::{NOW_SECONDS, TokenForge, encode, jwk, jwks};
 use avouch_testkit::world::Authority;
@@ -409,6 +410,30 @@ fn a_misspelt_member_of_an_anchor_is_refused() {
             "{member} {value}"
         );
     }
+}
+
+#[test]
+fn a_refusal_tells_a_bounded_number_of_pieces_that_could_not_be_read() {
+    let pieces = (0..100_000).map(|number| Unusable {
+        what: format!("anchors[{number}]"),
+        reason: Reason::NoAnchors {},
+    });
+    let view = View::new(
+        TenantId::local(),
+        Vec::new(),
+        Vec::new(),
+        pieces.collect::<Vec<_>>(),
+        Digest::of(b"a view of a test"),
+    );
+    let question = crate::ask::Ask::about([Authority::root("Root").server("a.example")]).question;
+    let verdict = decide(&question, &view, &AwsLc, &mut Budget::default());
+    let Verdict::Reject(refusal) = verdict else {
+        panic!("believed");
+    };
+    let told = refusal.attempts().iter().count();
+    assert!(told < 100, "{told}");
+    // The reason, that there are no anchors, is one of those that are told.
+    assert_eq!(told + refusal.attempts().left_out(), 100_001);
 }
 
 #[test]

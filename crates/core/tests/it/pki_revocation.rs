@@ -187,13 +187,65 @@ fn a_delta_list_adds_to_the_complete_list_it_builds_on() {
         world.outcome([complete(), delta(3, 6)]),
         "revocation.revoked"
     );
-    // It starts after the complete list, or is older than it.
-    assert_eq!(world.outcome([complete(), delta(6, 7)]), "accept");
-    assert_eq!(world.outcome([complete(), delta(3, 5)]), "accept");
+    let silent = || CrlForge::complete().number(6).delta(5);
+    assert_eq!(world.outcome([complete(), silent()]), "accept");
     assert_eq!(
-        world.outcome([delta(5, 6)]),
+        world.outcome([silent()]),
         "revocation.crl_delta_without_base"
     );
+}
+
+#[test]
+fn whom_a_delta_list_names_is_revoked_also_where_it_builds_on_no_list_that_is_there() {
+    let world = World::new();
+    let complete = || CrlForge::complete().number(5);
+    let delta = |base, number| world.revoking().number(number).delta(base);
+    // It starts after the complete list, is older than it, or stands alone.
+    for lists in [
+        vec![complete(), delta(6, 7)],
+        vec![complete(), delta(3, 5)],
+        vec![delta(5, 6)],
+    ] {
+        assert_eq!(world.outcome(lists), "revocation.revoked");
+    }
+    // One that could not be used as a complete list is not used as a delta either.
+    let ended = delta(5, 6).dates("2024-05-01T00:00:00Z", Some("2024-05-31T00:00:00Z".into()));
+    assert_eq!(world.outcome([complete(), ended]), "accept");
+}
+
+#[test]
+fn nothing_but_a_hold_is_taken_back() {
+    let world = World::new();
+    let serial = serial_of(&world.leaf);
+    let entry = |reason| Entry::new(&serial, "2024-05-30T00:00:00Z").reason(reason);
+    let base = |reason| CrlForge::complete().number(1).revoke(entry(reason));
+    let lifted = |number| {
+        CrlForge::complete()
+            .number(number)
+            .delta(1)
+            .revoke(entry(8))
+    };
+    let stolen = || CrlForge::complete().number(2).delta(1).revoke(entry(1));
+    assert_eq!(world.outcome([base(6), lifted(3)]), "accept");
+    for reason in [0, 1, 2, 3, 4, 5, 9, 10] {
+        let outcome = world.outcome([base(reason), lifted(3)]);
+        assert_eq!(outcome, "revocation.revoked", "{reason}");
+    }
+    assert_eq!(
+        world.outcome([base(6), stolen(), lifted(3)]),
+        "revocation.revoked"
+    );
+    // A later complete list takes a hold back by its silence, an earlier one does not.
+    let silent = |number| CrlForge::complete().number(number);
+    for (number, outcome) in [
+        (0, "revocation.revoked"),
+        (1, "revocation.revoked"),
+        (2, "accept"),
+    ] {
+        assert_eq!(world.outcome([base(6), silent(number)]), outcome);
+        assert_eq!(world.outcome([silent(number), base(6)]), outcome);
+    }
+    assert_eq!(world.outcome([base(1), silent(2)]), "revocation.revoked");
 }
 
 #[test]
@@ -240,12 +292,14 @@ fn a_delta_list_of_another_scope_is_not_combined() {
         only_user: true,
         ..IssuingDistributionPoint::default()
     };
-    let delta = world
-        .revoking()
-        .number(2)
-        .delta(1)
-        .distribution_point(&point);
-    assert_eq!(world.outcome([CrlForge::complete(), delta]), "accept");
+    let entry = |reason| Entry::new(&serial_of(&world.leaf), "2024-05-30T00:00:00Z").reason(reason);
+    let held = || CrlForge::complete().number(1).revoke(entry(6));
+    let lifted = || CrlForge::complete().number(2).delta(1).revoke(entry(8));
+    assert_eq!(world.outcome([held(), lifted()]), "accept");
+    assert_eq!(
+        world.outcome([held(), lifted().distribution_point(&point)]),
+        "revocation.revoked"
+    );
 }
 
 #[test]

@@ -151,6 +151,16 @@ fn hostile_60_a_list_that_is_over_tells_nothing() {
     until(0).is_refused(expired);
     until(1).is_accepted();
     assert_eq!(until(5).identity().valid_until().unix(), NOW_SECONDS + 4);
+    // Before the list was there, nobody could have told.
+    let begun = |iat: i64| {
+        let list = list().claim("iat", (NOW_SECONDS + iat).into());
+        let token = good()
+            .without("nbf")
+            .claim("iat", (NOW_SECONDS - 60).into());
+        let asked = ask(&token.claim("status", status(5, LIST))).status_list(&signed(&list));
+        asked.identity().valid_from().unix() - NOW_SECONDS
+    };
+    assert_eq!([begun(-90), begun(-7), begun(30)], [-60, -7, 0]);
     under(&list().claim("iat", (NOW_SECONDS + 61).into()))
         .is_refused("federation.issued_in_future");
     under(&list().claim("iat", (NOW_SECONDS + 60).into())).is_accepted();

@@ -45,8 +45,8 @@ pub(super) enum Told {
 pub(super) struct Good {
     pub(super) check: Option<Check>,
     pub(super) source: Option<StatusSource>,
-    /// Until when that can be told.
-    pub(super) until: Option<Time>,
+    /// From when until when that can be told.
+    pub(super) told: Option<(Time, Time)>,
 }
 
 /// Where the status of a token stands.
@@ -286,7 +286,7 @@ impl Inquiry<'_> {
                 as_of,
                 next,
             }),
-            until: Some(list.end()),
+            told: Some((list.issued_at().min(self.now), list.end())),
         })
     }
 }

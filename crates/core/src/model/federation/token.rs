@@ -680,9 +680,10 @@ impl<'a> Model for TokenModel<'a> {
         let effects = self.effects(owner, expires.plus(CLOCK_LEEWAY));
         let mut identity = self.identity(reached, path, expires, audience, (facts, rule));
         identity.signed_in = Some(signed_in).filter(SignedIn::says_something);
-        identity.add_status(good.check, good.source, good.until);
+        identity.add_status(good.check, good.source, good.told);
         if let Some((source, until)) = asked {
-            identity.add_status(None, Some(source), Some(until));
+            let told = (identity.valid_from(), until);
+            identity.add_status(None, Some(source), Some(told));
         }
         Ok(Proved::Identity(Box::new(identity), effects))
     }

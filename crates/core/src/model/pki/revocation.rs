@@ -8,8 +8,8 @@ use super::alone::{readable, valid_now};
 use super::search::Pki;
 use crate::budget::Budget;
 use crate::credential::x509::{
-    Certificate, Crl, DistributionPoint, GeneralName, IssuingDistributionPoint, PointName,
-    ReasonFlags, Revocation, RevocationReason, SignatureAlgorithm,
+    AuthorityKeyId, Certificate, Crl, DistributionPoint, GeneralName, IssuingDistributionPoint,
+    PointName, ReasonFlags, Revocation, RevocationReason, SignatureAlgorithm,
 };
 use crate::crypto;
 
@@ -56,21 +56,27 @@ enum Signers {
 impl Inquiry<'_> {
     fn status(&self, budget: &mut Budget) -> Result<Vec<StatusSource>, Stop> {
         let lists = self.model.view.crls_of(self.certificate.issuer());
-        let mut sources = Vec::new();
+        let mut usable = Vec::new();
         let mut covered = ReasonFlags::default();
         let mut problem = None;
-        for list in lists.iter().filter(|list| !is_delta(list)) {
+        for list in lists.iter().map(AsRef::as_ref) {
             match self.usable(list, budget) {
                 Ok(reasons) => {
-                    self.not_revoked(list, &mut sources, budget)?;
-                    covered = covered.with(reasons);
+                    if !is_delta(list) {
+                        covered = covered.with(reasons);
+                    }
+                    usable.push(list);
                 }
+                // A relying party need not use deltas (RFC 5280 5.2.4): the complete list speaks.
+                Err(Stop::Refused(_)) if is_delta(list) => {}
                 Err(Stop::Refused(reason)) => problem = Some(nearer(problem, reason)),
                 Err(final_word @ (Stop::Decided(_) | Stop::Exhausted(_))) => {
                     return Err(final_word);
                 }
             }
         }
+        self.not_revoked(&usable)?;
+        let sources = sources(&usable);
         if covered.is_all() {
             return Ok(sources);
         }
@@ -95,56 +101,25 @@ impl Inquiry<'_> {
         })
     }
 
-    /// Refused when the list, brought up to date by the newest delta that builds on it, names the
-    /// certificate.
-    fn not_revoked(
-        &self,
-        list: &Crl,
-        sources: &mut Vec<StatusSource>,
-        budget: &mut Budget,
-    ) -> Result<(), Stop> {
-        let mut revocation = list
-            .find(self.certificate.serial())
-            .map(|revocation| (list, revocation));
-        sources.push(source(list));
-        if let Some(delta) = self.delta(list, budget)? {
-            sources.push(source(delta));
-            match delta.find(self.certificate.serial()) {
-                Some(change) if change.reason == RevocationReason::RemoveFromCrl => {
-                    revocation = None;
+    /// Refused when one of the usable lists names the certificate, and no newer one takes it back.
+    ///
+    /// A delta counts for what it names also where the complete list that it builds on is not there:
+    /// it is the word of the issuer that the certificate is revoked.
+    fn not_revoked(&self, usable: &[&Crl]) -> Result<(), Reason> {
+        let serial = self.certificate.serial();
+        for list in usable {
+            match list.find(serial) {
+                Some(word) if word.reason == RevocationReason::RemoveFromCrl && is_delta(list) => {}
+                Some(word) if word.reason == RevocationReason::CertificateHold => {
+                    if !usable.iter().any(|newer| is_lifted(serial, list, newer)) {
+                        return Err(self.revoked(list, word));
+                    }
                 }
-                Some(change) => revocation = Some((delta, change)),
+                Some(word) => return Err(self.revoked(list, word)),
                 None => {}
             }
         }
-        match revocation {
-            Some((list, revocation)) => Err(self.revoked(list, revocation).into()),
-            None => Ok(()),
-        }
-    }
-
-    /// The newest usable delta list that builds on a complete list (RFC 5280 5.2.4, 6.3.3 (c)).
-    fn delta(&self, complete: &Crl, budget: &mut Budget) -> Result<Option<&Crl>, Stop> {
-        let mut deltas: Vec<&Crl> = self
-            .model
-            .view
-            .crls_of(complete.issuer())
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|list| builds_on(list, complete))
-            .collect();
-        deltas.sort_by(|one, other| number(other).cmp(&number(one)));
-        for delta in deltas {
-            match self.usable(delta, budget) {
-                Ok(_) => return Ok(Some(delta)),
-                // A relying party need not use deltas (RFC 5280 5.2.4): the complete list speaks.
-                Err(Stop::Refused(_)) => {}
-                Err(final_word @ (Stop::Decided(_) | Stop::Exhausted(_))) => {
-                    return Err(final_word);
-                }
-            }
-        }
-        Ok(None)
+        Ok(())
     }
 
     /// For which reasons the list would name the certificate. Refused when it does not speak of
@@ -469,21 +444,50 @@ fn number(list: &Crl) -> Option<&impl Ord> {
         .map(|number| &number.value)
 }
 
+/// Whether `newer` takes back a hold that `list` tells of (RFC 5280 5.3.1): a complete list by naming
+/// the certificate no longer, a delta by `removeFromCRL`. Nothing takes back any other revocation.
+fn is_lifted(serial: &[u8], list: &Crl, newer: &Crl) -> bool {
+    let is_taken_back = match newer.find(serial) {
+        Some(word) => is_delta(newer) && word.reason == RevocationReason::RemoveFromCrl,
+        None => !is_delta(newer),
+    };
+    is_taken_back && number(newer) > number(list) && scope_of(newer) == scope_of(list)
+}
+
+/// The complete lists, each with the newest delta that builds on it (RFC 5280 5.2.4, 6.3.3 (c)).
+fn sources(usable: &[&Crl]) -> Vec<StatusSource> {
+    let mut sources = Vec::new();
+    for complete in usable.iter().filter(|list| !is_delta(list)) {
+        sources.push(source(complete));
+        let deltas = usable.iter().filter(|list| builds_on(list, complete));
+        sources.extend(
+            deltas
+                .max_by_key(|list| number(list))
+                .map(|delta| source(delta)),
+        );
+    }
+    sources
+}
+
 /// Whether a delta list has the scope of a complete one, is newer, and starts no later than it.
 fn builds_on(delta: &Crl, complete: &Crl) -> bool {
-    let (changes, base) = (delta.extensions(), complete.extensions());
-    let scope = |list: &Crl| {
-        let extensions = list.extensions();
-        let point = extensions.issuing_distribution_point.clone();
-        let key = extensions.authority_key_id.clone();
-        (point.map(|point| point.value), key.map(|key| key.value))
-    };
-    let (Some(starts_at), Some(complete_number)) = (&changes.base_number, &base.number) else {
+    let (Some(starts_at), Some(complete_number)) = (
+        &delta.extensions().base_number,
+        &complete.extensions().number,
+    ) else {
         return false;
     };
     starts_at.value <= complete_number.value
         && number(delta) > number(complete)
-        && scope(delta) == scope(complete)
+        && scope_of(delta) == scope_of(complete)
+}
+
+/// Of what a list tells, and with which key: lists with one scope and key follow each other.
+fn scope_of(list: &Crl) -> (Option<&IssuingDistributionPoint>, Option<&AuthorityKeyId>) {
+    let extensions = list.extensions();
+    let point = extensions.issuing_distribution_point.as_ref();
+    let key = extensions.authority_key_id.as_ref();
+    (point.map(|point| &point.value), key.map(|key| &key.value))
 }
 
 /// Whether a distribution point is one at which the issuer of the certificate speaks itself.

@@ -93,7 +93,7 @@ pub(super) fn trust(
     let trust = members.take("trust");
     let trust = trust.ok_or_else(|| members.refuse("trust", "is missing"))?;
     let document = views::read(&trust.to_string(), tenant, "the attestor")?;
-    if let Some(unusable) = document.unusable().first() {
+    if let Some(unusable) = document.set_aside().kept().first() {
         return Err(unusable.reason.clone());
     }
     let mut anchors = document.entries().iter().map(|entry| &entry.anchor);

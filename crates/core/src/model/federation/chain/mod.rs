@@ -584,7 +584,7 @@ impl<'a> Model for ChainModel<'a> {
         let ends = statements.iter().map(|one| one.expires);
         let expires = ends.chain(marked_until).fold(expires, Time::min);
         let mut identity = self.identity(reached, path, expires, audience, (facts, rule));
-        identity.add_status(good.check, good.source, good.until);
+        identity.add_status(good.check, good.source, good.told);
         let effects = question
             .context
             .nonce
