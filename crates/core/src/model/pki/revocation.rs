@@ -108,15 +108,19 @@ impl Inquiry<'_> {
     fn not_revoked(&self, usable: &[&Crl]) -> Result<(), Reason> {
         let serial = self.certificate.serial();
         for list in usable {
-            match list.find(serial) {
-                Some(word) if word.reason == RevocationReason::RemoveFromCrl && is_delta(list) => {}
-                Some(word) if word.reason == RevocationReason::CertificateHold => {
-                    if !usable.iter().any(|newer| is_lifted(serial, list, newer)) {
-                        return Err(self.revoked(list, word));
-                    }
+            let Some(word) = list.find(serial) else {
+                continue;
+            };
+            let is_taken_back = match word.reason {
+                RevocationReason::RemoveFromCrl => is_delta(list),
+                RevocationReason::CertificateHold => {
+                    let mut newer = usable.iter();
+                    newer.any(|newer| is_lifted(serial, list, newer))
                 }
-                Some(word) => return Err(self.revoked(list, word)),
-                None => {}
+                _ => false,
+            };
+            if !is_taken_back {
+                return Err(self.revoked(list, word));
             }
         }
         Ok(())
