@@ -435,6 +435,8 @@ pub enum Need {
     Introspection {
         /// The issuer.
         issuer: String,
+        /// What came of asking it, where someone has.
+        why: Option<String>,
     },
     /// A key that a trusted issuer may have by now, whose keys are looked at again later.
     Key(AwaitedKey),
@@ -455,6 +457,8 @@ pub enum Need {
         issuer: String,
         /// The address of the list.
         uri: String,
+        /// Why it could not be got, where someone has tried.
+        why: Option<String>,
     },
     /// What an XML signature covers, and whether it holds.
     XmlSignature(Box<XmlToVerify>),
@@ -474,10 +478,19 @@ impl Need {
                  with `--nonce` or `nonce`."
                     .to_owned()
             }
-            Self::Introspection { issuer } => format!(
-                "Whether the token holds is told by {} alone, which nobody has asked; a server with the \
-                 issuer asks it.",
+            Self::Introspection { issuer, why: None } => format!(
+                "Whether the token holds is told by {} alone, and what it says is not known; a server with \
+                 the issuer asks it.",
                 crate::reason::printable(issuer)
+            ),
+            Self::Introspection {
+                issuer,
+                why: Some(why),
+            } => format!(
+                "Whether the token holds is told by {} alone, which was asked and has given no answer that \
+                 can be used: {}.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(why)
             ),
             Self::Key(AwaitedKey { issuer, key, from }) => format!(
                 "{} did not have the key {} when its keys were looked at last, and they are looked at \
@@ -508,7 +521,22 @@ impl Need {
                  what it is."
                     .to_owned()
             }
-            Self::StatusList { issuer, uri } => format!(
+            Self::StatusList {
+                issuer,
+                uri,
+                why: Some(why),
+            } => format!(
+                "Whether {} has taken the token back is told by its status list at {}, of which there is \
+                 none that can be used: {}.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(uri),
+                crate::reason::printable(why)
+            ),
+            Self::StatusList {
+                issuer,
+                uri,
+                why: None,
+            } => format!(
                 "Whether {} has taken the token back is told by its status list, which is not \
                  known: get it from {} and give it with `--crl` or `status_lists`.",
                 crate::reason::printable(issuer),

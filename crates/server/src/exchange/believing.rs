@@ -439,9 +439,10 @@ impl Exchange<'_> {
         let shown = Some(Kept::of(&question.credential));
         self.course.replace(Course { shown, said: None });
         let (verdict, answers) = self.decided(&mut question, view)?;
-        let explained = self.plane.saying_why(self.tenant, &verdict);
-        self.note_verdict(&question, view, &explained);
-        let sealed = match verdict {
+        let plane = self.plane;
+        let verdict = plane.saying_why(self.tenant, &question.credential, &verdict);
+        self.note_verdict(&question, view, &verdict);
+        let sealed = match verdict.into_owned() {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
             Verdict::Undetermined(needs) => {

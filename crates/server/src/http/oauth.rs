@@ -15,7 +15,7 @@ use crate::exchange::{CLIENT_ASSERTION, DPOP_PROOF};
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// When what cannot be told now is worth asking again, in seconds.
-const SOON: u8 = 30;
+pub(super) const SOON: u32 = 30;
 
 /// What `error` may be: nothing but a word that clients know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

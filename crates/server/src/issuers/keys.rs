@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
 use super::rollback::{Dated, Rollback, Sifted, Sighting};
+use super::settings::IssuerSettings;
 use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
@@ -353,14 +354,20 @@ impl Keys {
         }
     }
 
-    /// Notes that the keys cannot be fetched.
-    pub(super) fn failed(&mut self, now: Time, reason: &Reason) {
+    /// Whether there never were keys, and need be none: an issuer that is asked about each token may publish
+    /// none.
+    pub(super) fn need_not_be(&self, settings: &IssuerSettings) -> bool {
+        self.keys.is_empty() && settings.may_have_no_keys()
+    }
+
+    /// Notes that the keys cannot be fetched, which is an alarm if there should be some.
+    pub(super) fn failed(&mut self, now: Time, reason: &Reason, alarm: bool) {
         let is_new = self
             .failing
             .as_ref()
             .is_none_or(|failing| failing.code != reason.code());
         if is_new {
-            self.tell(now, "refresh_failed", reason.sentence(), true);
+            self.tell(now, "refresh_failed", reason.sentence(), alarm);
         }
         self.failing = Some(Failing::after(self.failing.as_ref(), now, reason));
         if let Reason::FetchPinMissed { expected, seen, .. } = reason {

@@ -306,15 +306,14 @@ impl Plane {
         for id in ids {
             let (settings, _) = self.issuer(tenant, &id)?;
             let trust = refresh::trust(&settings);
+            let asked_again = settings.asked_again();
             let Some(endpoint) = settings.endpoint.filter(|_| settings.issuer == issuer) else {
                 continue;
             };
-            let asked = settings.anchor.get(endpoint.part());
-            let age_max = asked.and_then(|asked| asked.get("max_age")?.as_i64());
             all.push(Ask {
                 id,
                 issuer: settings.issuer,
-                age_max: age_max.unwrap_or(endpoint.age_usual()),
+                age_max: asked_again.unwrap_or(endpoint.age_usual()),
                 endpoint,
                 trust,
             });
@@ -388,7 +387,7 @@ impl Plane {
                     (keys.failing, keys.missed, refused) = (None, None, None);
                 }
                 Err(reason) => {
-                    keys.failed(now, &reason);
+                    keys.failed(now, &reason, true);
                     refused = Some(reason);
                 }
             }
@@ -404,8 +403,9 @@ impl Plane {
         reason: &Reason,
     ) -> Result<(), Refused> {
         let now = self.now();
-        self.note_keys(tenant, id, |_, keys| {
-            keys.failed(now, reason);
+        self.note_keys(tenant, id, |settings, keys| {
+            let alarm = !keys.need_not_be(settings);
+            keys.failed(now, reason, alarm);
             Ok(())
         })
     }
