@@ -521,27 +521,7 @@ impl Need {
                  what it is."
                     .to_owned()
             }
-            Self::StatusList {
-                issuer,
-                uri,
-                why: Some(why),
-            } => format!(
-                "Whether {} has taken the token back is told by its status list at {}, of which there is \
-                 none that can be used: {}.",
-                crate::reason::printable(issuer),
-                crate::reason::printable(uri),
-                crate::reason::printable(why)
-            ),
-            Self::StatusList {
-                issuer,
-                uri,
-                why: None,
-            } => format!(
-                "Whether {} has taken the token back is told by its status list, which is not \
-                 known: get it from {} and give it with `--crl` or `status_lists`.",
-                crate::reason::printable(issuer),
-                crate::reason::printable(uri)
-            ),
+            Self::StatusList { issuer, uri, why } => sentence_of_list(issuer, uri, why.as_deref()),
             Self::XmlSignature(_) => {
                 "Whether the signature of the assertion holds was not found out: it takes the \
                  program `xmlsec1`, in a process of its own."
@@ -563,6 +543,24 @@ impl Need {
             Self::StatusList { .. } => "status_list",
             Self::XmlSignature(_) => "xml_signature",
         }
+    }
+}
+
+fn sentence_of_list(issuer: &str, uri: &str, why: Option<&str>) -> String {
+    let (issuer, uri) = (
+        crate::reason::printable(issuer),
+        crate::reason::printable(uri),
+    );
+    match why {
+        Some(why) => format!(
+            "Whether {issuer} has taken the token back is told by its status list at {uri}, of which there is \
+             none that can be used: {}.",
+            crate::reason::printable(why)
+        ),
+        None => format!(
+            "Whether {issuer} has taken the token back is told by its status list, which is not known: get it \
+             from {uri} and give it with `--crl` or `status_lists`."
+        ),
     }
 }
 
