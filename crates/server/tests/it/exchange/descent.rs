@@ -426,6 +426,32 @@ fn by_bundle(world: &World, other: &str) -> Value {
 /// Whether the tenants know each other by keys or by bundles.
 const WAYS: [fn(&World, &str) -> Value; 2] = [by_keys, by_bundle];
 
+/// As a JWT-SVID it is believed by its bundle, whoever else is trusted with the same keys.
+#[test]
+fn a_jwt_svid_of_whom_is_trusted_twice_is_one_where_it_is_shown_as_one() {
+    let world = ThereAndBack::by(by_bundle);
+    let path = "/v1/tenants/two/anchors/one-by-keys";
+    let anchor = super::for_everyone(&by_keys(&world.cloud.world, "one"));
+    let put = world.cloud.manage("PUT", path, &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let shown_as = |token: &str, kind: &str| {
+        let kind = [("subject_token_type", kind)];
+        world.ask("two", &exchange_form(token, &kind))
+    };
+    let svid = "urn:avouch:params:token-type:jwt-svid";
+    let given = claims(&token(&shown_as(&world.first(), svid)));
+    assert_eq!(given["sub"], "spiffe://two.test/guest");
+    // As any other token its issuer vouches for it, of whom no rule admits anyone.
+    let other = shown_as(&world.first(), "urn:ietf:params:oauth:token-type:jwt");
+    assert_eq!(refusal(&other).1, "issue.exchange_not_admitted");
+    // By its issuer alone it is none.
+    let path = "/v1/tenants/two/anchors/one";
+    let removed = world.cloud.manage("DELETE", path, &json!({}));
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let refused = shown_as(&world.first(), svid);
+    assert_eq!(refusal(&refused).1, "spiffe.trust_domain_unknown");
+}
+
 #[test]
 fn a_way_through_another_tenant_and_back_leads_around_no_bound() {
     for way in WAYS {
