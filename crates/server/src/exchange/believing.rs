@@ -180,7 +180,7 @@ impl Exchange<'_> {
         let sayer = self.plane.issuer_of(owner.id());
         let told = lineage.into_iter();
         Ok(told
-            .map(|one| one.told(&sayer, |of| of == self.issuer))
+            .map(|one| one.told(&sayer, |of| self.place().is_called(of)))
             .collect())
     }
 

@@ -153,6 +153,12 @@ impl Refusal {
         if self.sees_all || is_about_the_request(reason) {
             return (reason.sentence(), reason.hint());
         }
+        if let Reason::IssueAssurance { asked, .. } = reason {
+            // Whoever is to sign in again must know how (RFC 9470 3).
+            let sentence =
+                format!("The subject has not signed in surely enough. It takes: {asked}.");
+            return (sentence, reason.hint());
+        }
         let sentence = for_peer(reason);
         let sentence = sentence.unwrap_or_else(|| explain::of_reason_for_peer(reason).sentence);
         // What whoever asks can mend themselves.
@@ -276,7 +282,6 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::AnchorAudience { .. } => "The issuer is not trusted with tokens for this service.",
         Reason::AudienceExtra { .. } => "The token is for others, too.",
         Reason::IssueActor { .. } => "Whoever is to act may not act for this subject.",
-        Reason::IssueAssurance { .. } => "The subject has not signed in surely enough.",
         Reason::IssueBoundExceeded { .. } => {
             "The token is genuine, and so much cannot be had for it here."
         }

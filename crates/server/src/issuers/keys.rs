@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
 use super::rollback::{Dated, Rollback, Sifted, Sighting};
+use super::saving::no_key_of;
 use super::settings::IssuerSettings;
 use crate::failing::Failing;
 
@@ -105,6 +106,9 @@ pub(super) struct KnownKey {
 pub(super) struct Quarantine {
     pub(super) since: i64,
     pub(super) cause: String,
+    /// Of which issuer, where that is not there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<String>,
 }
 
 /// What was expected of a server by pins, and what it has shown.
@@ -181,6 +185,7 @@ impl Keys {
                 self.quarantine = Some(Quarantine {
                     since: now.unix(),
                     cause: DISCONTINUITY.to_owned(),
+                    of: None,
                 });
                 self.tell(now, "quarantined", DISCONTINUITY.to_owned(), true);
             }
@@ -338,6 +343,7 @@ impl Keys {
             self.quarantine = Some(Quarantine {
                 since: now.unix(),
                 cause,
+                of: None,
             });
         }
     }
@@ -563,12 +569,7 @@ fn read_keys(issuer: &str, set: &Value, now: Time) -> Result<Vec<KnownKey>, Reas
         });
     }
     if known.is_empty() {
-        let why = read.set_aside().first();
-        let why = why.map(|one| one.reason().sentence()).unwrap_or_default();
-        return Err(Reason::JwksMalformed {
-            issuer: issuer.to_owned(),
-            detail: format!("none of its keys can check a signature; {why}"),
-        });
+        return Err(no_key_of(issuer, &read));
     }
     Ok(known)
 }
