@@ -387,6 +387,12 @@ fn read_credential(members: Members) -> Result<Presented, Reason> {
         found.push(Credential::Saml(document));
     }
     if let Some(key) = members.text("api_key")? {
+        if key.trim().is_empty() {
+            return Err(members.refuse(
+                "api_key",
+                "is empty: the variable that holds it may not be set",
+            ));
+        }
         found.push(Credential::ApiKey(key));
     }
     let (ssh, host) = ssh(&mut members)?;
@@ -588,6 +594,10 @@ mod tests {
         let asked = Asked::read(json).unwrap();
         assert_eq!((asked.id(), asked.at), (None, None));
         assert_eq!(asked.profile, Profile::WebPki);
+        for unset in ["", " ", "\\n"] {
+            let json = format!(r#"{{"credential": {{"api_key": "{unset}"}}}}"#);
+            assert!(Asked::read(&json).is_err(), "{unset:?}");
+        }
         let nothing = Asked::read(r#"{"credential": {"jwt": null, "x509": null}}"#);
         assert_eq!(
             nothing.unwrap_err().reason,

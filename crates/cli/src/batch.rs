@@ -21,6 +21,7 @@ use avouch_core::crypto::{AwsLc, Remembering};
 use avouch_core::id::{Digest, TenantId};
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
+use avouch_core::verdict::Verdict;
 use avouch_core::view::View;
 use avouch_server::xml_signatures;
 
@@ -264,16 +265,24 @@ impl Desk<'_> {
         let now = self.at.unwrap_or_else(clock::now);
         let shown = asked.dpop().cloned();
         let mut question = asked.into_question(self.tenant.clone(), now);
-        // As a server does, but that nothing here remembers whether it was used before.
+        // As a server does, but that nothing here remembers whether it was used before: whoever asks is
+        // handed out what to keep.
         let proved = shown.map(|one| one.prove(&mut question, &self.verifier, &mut budget.clone()));
-        if let Some(Err(reason)) = proved {
-            return refuse(id.as_deref(), THE_PROOF, &reason, text);
-        }
+        let proved = match proved.transpose() {
+            Ok(proved) => proved,
+            Err(reason) => return refuse(id.as_deref(), THE_PROOF, &reason, text),
+        };
         let verdict = xml_signatures::decide_alone(&mut question, &view, &self.verifier, &budget);
         // What cannot be found out stays undetermined: one line has no exit of its own.
         let verdict = verdict.unwrap_or_else(|_| {
             avouch_core::decide(&question, &view, &self.verifier, &mut budget.clone())
         });
+        let verdict = match (verdict, proved) {
+            (Verdict::Accept(sealed), Some(proved)) => {
+                Verdict::Accept(sealed.and_effect(proved.effect()))
+            }
+            (verdict, _) => verdict,
+        };
         write_answer(
             &Answer {
                 id: id.as_deref(),

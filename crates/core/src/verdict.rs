@@ -623,6 +623,13 @@ impl Sealed {
         self
     }
 
+    /// The same, and this must be committed first, too.
+    #[must_use]
+    pub fn and_effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+
     /// What must be committed first.
     pub fn effects(&self) -> &[Effect] {
         &self.effects

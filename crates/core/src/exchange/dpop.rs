@@ -13,6 +13,7 @@ use crate::question::Question;
 use crate::reason::{Reason, printable};
 use crate::stop::Stop;
 use crate::time::Time;
+use crate::verdict::Effect;
 
 /// How many seconds from now a proof may be, before or after: the clocks of clients are what they
 /// are, and a proof is remembered for as long as it would be taken again (RFC 9449 11.1).
@@ -113,6 +114,17 @@ impl Proved {
             use_digest: Digest::of_list([b"dpop", thumbprint.as_bytes().as_slice(), id.as_bytes()]),
             until: made.plus(2 * WINDOW),
         })
+    }
+}
+
+impl Proved {
+    /// That it is used once: what whoever does not keep proofs is handed out to keep (RFC 9449 11.1).
+    pub fn effect(&self) -> Effect {
+        Effect::ConsumeNonce {
+            scope: "DPoP proof".to_owned(),
+            nonce: self.use_digest.to_string(),
+            until: self.until,
+        }
     }
 }
 

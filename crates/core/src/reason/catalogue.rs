@@ -549,6 +549,10 @@ catalogue! {
             "The proof was made with the key {found}, and what was presented is about {expected}.",
             fix: "Sign with the private key that belongs to what is presented.",
             spec: "OpenSSH PROTOCOL.sshsig";
+        SshProofMissing {} = "ssh.proof_missing",
+            "A challenge was given out, and nothing shows that whoever sent the key or certificate holds the private key.",
+            fix: "Send the signature over the challenge with it, as `proof` (`ssh-keygen -Y sign`); a question that means the public key alone names no `nonce`.",
+            spec: "OpenSSH PROTOCOL.sshsig";
         SshProofNamespace { found: String, expected: &'static str } = "ssh.proof_namespace",
             "The proof was made for the namespace {found}, and only {expected} counts here.",
             fix: "Sign with `ssh-keygen -Y sign -n {expected}`.",

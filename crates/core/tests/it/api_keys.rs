@@ -42,6 +42,9 @@ fn a_key_that_is_not_known_is_refused() {
     }
     // The digest is not the key.
     asked(&Digest::of(KEY.as_bytes()).to_string()).is_refused("federation.api_key_unknown");
+    // A variable that was not set on either side makes nobody.
+    let unset = Ask::api_key("").trust(&known(""));
+    unset.is_refused("federation.api_key_unknown");
     Ask::api_key(KEY).is_refused("policy.no_anchors");
     Ask::api_key(KEY)
         .trust(&issuer())

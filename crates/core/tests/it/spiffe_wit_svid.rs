@@ -345,6 +345,16 @@ fn w_22_the_life_of_a_proof_is_short() {
     living(301).is_refused("federation.proof_invalid");
     living(300).is_accepted();
     living(1).is_accepted();
+    // It is not of the future, but for clocks that differ (RFC 7519 4.1.5).
+    for claim in ["nbf", "iat"] {
+        let beginning = |seconds: i64| {
+            let proof =
+                TokenForge::proof(&token, AUDIENCE).claim(claim, (NOW_SECONDS + seconds).into());
+            Ask::wit(&token, Some(&proof.sign_nameless(&holder()))).trust(&trust_domain())
+        };
+        beginning(61).is_refused("federation.proof_invalid");
+        beginning(60).is_accepted();
+    }
 }
 
 #[test]

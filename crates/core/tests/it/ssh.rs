@@ -61,7 +61,10 @@ fn a_user_whom_an_authority_certifies_is_its_principal() {
     assert!(identity.name().ends_with("#deploy"), "{}", identity.name());
     assert_eq!(identity.kind(), IdentityKind::Ssh);
     assert_eq!(identity.model(), TrustModel::Pki);
-    // Whoever has seen a certificate can show it: without a proof, its holder is still to prove.
+    // Whoever has seen a certificate can show it: without a proof, its holder is still to prove, and
+    // where a challenge was given out is not believed.
+    let unproved = Ask::ssh(&deploy().sign(&authority()), None).trust(&users(&["deploy"]));
+    unproved.nonce(CHALLENGE).is_refused("ssh.proof_missing");
     assert_eq!(identity.assurance(), Assurance::HolderOfKey);
     let facts = identity.facts();
     assert_eq!(facts["subject"], "deploy");
@@ -276,6 +279,8 @@ fn a_key_that_is_listed_is_its_own_anchor() {
     };
     with(&holder()).is_accepted();
     with(&Key::ed25519("thief")).is_refused("ssh.proof_key");
+    let shown = Ask::ssh(&public_line(&holder()), None).trust(&listed);
+    shown.nonce(CHALLENGE).is_refused("ssh.proof_missing");
     Ask::ssh(&public_line(&Key::ed25519("other")), None)
         .trust(&listed)
         .is_refused("ssh.key_unknown");

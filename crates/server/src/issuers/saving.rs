@@ -5,6 +5,7 @@
 
 use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::credential::jose::jwk::KeySet;
+use avouch_core::id::Digest;
 use avouch_core::model::federation::{IssuerAnchor, Standing};
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
@@ -54,6 +55,16 @@ pub(crate) fn check_usable(object: &'static str, anchor: &Anchor, now: Time) -> 
             object,
             member: "expires".to_owned(),
             detail: "it is over".to_owned(),
+        });
+    }
+    if let AnchorKind::ApiKey(key) = &anchor.kind
+        && key.sha256() == Digest::of(b"")
+    {
+        return Err(Reason::IssueObjectMalformed {
+            object,
+            member: "api_key.sha256".to_owned(),
+            detail: "it is the digest of nothing: the variable with the key may not have been set"
+                .to_owned(),
         });
     }
     let issuer = anchor.kind.as_issuer();

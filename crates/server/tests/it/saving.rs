@@ -536,6 +536,22 @@ fn what_could_never_be_believed_is_not_saved() {
             assert_eq!(refused.code(), code, "{document}: {}", refused.body);
         }
     }
+    // The digest of nothing, and of a key.
+    let digests = [
+        (
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            400,
+        ),
+        (
+            "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+            200,
+        ),
+    ];
+    for (digest, status) in digests {
+        let anchor = json!({"api_key": {"sha256": digest, "subject": "backup"}});
+        let answer = registry.call("PUT", "/v1/tenants/one/anchors/key", Some(&anchor));
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
     // The near miss.
     let soon = json!({"expires": "2027-01-15T08:00:01Z"});
     for saved in put(&document(key, soon)) {

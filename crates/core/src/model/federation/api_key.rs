@@ -73,10 +73,9 @@ impl<'a> Model for ApiKeyModel<'a> {
                 continue;
             };
             any_known = true;
-            if trail
-                .last()
-                .is_some_and(|digest| known.is_digest_of(digest))
-            {
+            // No key is none, also where somebody has digested a variable that was not set.
+            let shown = trail.last().filter(|digest| **digest != Digest::of(b""));
+            if shown.is_some_and(|digest| known.is_digest_of(digest)) {
                 candidates.push(Candidate::Anchor(KnownKey { anchor, known }));
             }
         }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::Asked;
-use super::claims::{Claims, text};
+use super::claims::{CLOCK_LEEWAY, Claims, text};
 use crate::budget::{Budget, Limits};
 use crate::credential::jose::algorithm::Algorithm;
 use crate::credential::jose::base64url;
@@ -71,6 +71,7 @@ pub(super) struct Proof<'a> {
     key: Jwk,
     audiences: Vec<String>,
     id: String,
+    begins: Option<Time>,
     expires: Time,
 }
 
@@ -87,6 +88,7 @@ impl<'a> Proof<'a> {
         key.admits(jws.header().algorithm)?;
         let claims = Claims::read(&jws.claims)?;
         let expires = claims.required_expiry()?;
+        let begins = claims.not_before.max(claims.issued_at);
         let id = claims
             .id
             .ok_or(Reason::ClaimMissing { claim: "jti" })?
@@ -119,6 +121,7 @@ impl<'a> Proof<'a> {
             key,
             audiences,
             id,
+            begins,
             expires,
         })
     }
@@ -138,6 +141,9 @@ impl<'a> Proof<'a> {
         let now = asked.question.now;
         if now >= self.expires {
             return Err(invalid(&format!("it expired on {}; it is {now}", self.expires)).into());
+        }
+        if let Some(begins) = self.begins.filter(|time| *time > now.plus(CLOCK_LEEWAY)) {
+            return Err(invalid(&format!("it holds from {begins}; it is {now}")).into());
         }
         if self.expires.since(now) > PROOF_LIFETIME_MAX {
             let detail = format!("it holds for more than {PROOF_LIFETIME_MAX} seconds");

@@ -201,6 +201,10 @@ impl<'a> Model for SshModel<'a> {
         reached.anchor.admits_facts(&facts)?;
         self.view.endings().check(&self.birth(&subject), &subject)?;
         let effects = match &self.proof {
+            // Whoever gave a challenge out means the holder of the key, not everyone who has seen it.
+            None if self.question.context.nonce.is_some() => {
+                return Err(Reason::SshProofMissing {}.into());
+            }
             None => Vec::new(),
             Some(proof) => match self.check_proof(proof, budget)? {
                 Ok(effect) => vec![effect],
@@ -222,6 +226,7 @@ impl<'a> Model for SshModel<'a> {
         match (reason, reason.about()) {
             (
                 Reason::SshProofInvalid {}
+                | Reason::SshProofMissing {}
                 | Reason::SshProofKey { .. }
                 | Reason::SshProofNamespace { .. },
                 _,
