@@ -581,7 +581,7 @@ impl<'a> NeedDocument<'a> {
                 | Need::Recipient
                 | Need::State
                 | Need::XmlSignature(_) => None,
-                Need::Introspection { issuer }
+                Need::Introspection { issuer, .. }
                 | Need::Key(AwaitedKey { issuer, .. })
                 | Need::KeySet { issuer, .. }
                 | Need::StatusList { issuer, .. } => Some(issuer),

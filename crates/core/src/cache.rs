@@ -156,6 +156,7 @@ impl Text {
             holder: Holder { jkt, certificate },
             holder_is_assumed,
             access_token,
+            jwt_svid,
             own_type,
             recipients,
             in_response_to,
@@ -181,7 +182,8 @@ impl Text {
         for key in [jkt, certificate] {
             self.optional(key.as_ref().map(|digest| digest.as_bytes().as_slice()));
         }
-        self.part(&[u8::from(*holder_is_assumed), u8::from(*access_token)]);
+        let flags = [holder_is_assumed, access_token, jwt_svid];
+        self.part(&flags.map(|flag| u8::from(*flag)));
         self.optional(own_type.map(str::as_bytes));
         self.count(recipients.len());
         for recipient in recipients {

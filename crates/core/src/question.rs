@@ -52,6 +52,9 @@ pub struct Context {
     pub holder_is_assumed: bool,
     /// Whether an access token (RFC 9068) is asked about, which proves nothing elsewhere.
     pub access_token: bool,
+    /// Whether a JWT-SVID is asked about, for which its trust domain vouches and no issuer, even if one of
+    /// them has the same keys.
+    pub jwt_svid: bool,
     /// A type that a token may have beside the usual one, since it is made for what is asked here and
     /// for nothing else, such as `client-authentication+jwt`.
     pub own_type: Option<&'static str>,

@@ -437,6 +437,8 @@ pub enum Need {
     Introspection {
         /// The issuer.
         issuer: String,
+        /// What came of asking it, where someone has.
+        why: Option<String>,
     },
     /// A key that a trusted issuer may have by now, whose keys are looked at again later.
     Key(AwaitedKey),
@@ -457,6 +459,8 @@ pub enum Need {
         issuer: String,
         /// The address of the list.
         uri: String,
+        /// Why it could not be got, where someone has tried.
+        why: Option<String>,
     },
     /// What an XML signature covers, and whether it holds.
     XmlSignature(Box<XmlToVerify>),
@@ -476,10 +480,19 @@ impl Need {
                  with `--nonce` or `nonce`."
                     .to_owned()
             }
-            Self::Introspection { issuer } => format!(
-                "Whether the token holds is told by {} alone, which nobody has asked; a server with the \
-                 issuer asks it.",
+            Self::Introspection { issuer, why: None } => format!(
+                "Whether the token holds is told by {} alone, and what it says is not known; a server with \
+                 the issuer asks it.",
                 crate::reason::printable(issuer)
+            ),
+            Self::Introspection {
+                issuer,
+                why: Some(why),
+            } => format!(
+                "Whether the token holds is told by {} alone, which was asked and has given no answer that \
+                 can be used: {}.",
+                crate::reason::printable(issuer),
+                crate::reason::printable(why)
             ),
             Self::Key(AwaitedKey { issuer, key, from }) => format!(
                 "{} did not have the key {} when its keys were looked at last, and they are looked at \
@@ -510,12 +523,7 @@ impl Need {
                  what it is."
                     .to_owned()
             }
-            Self::StatusList { issuer, uri } => format!(
-                "Whether {} has taken the token back is told by its status list, which is not \
-                 known: get it from {} and give it with `--crl` or `status_lists`.",
-                crate::reason::printable(issuer),
-                crate::reason::printable(uri)
-            ),
+            Self::StatusList { issuer, uri, why } => sentence_of_list(issuer, uri, why.as_deref()),
             Self::XmlSignature(_) => {
                 "Whether the signature of the assertion holds was not found out: it takes the \
                  program `xmlsec1`, in a process of its own."
@@ -537,6 +545,24 @@ impl Need {
             Self::StatusList { .. } => "status_list",
             Self::XmlSignature(_) => "xml_signature",
         }
+    }
+}
+
+fn sentence_of_list(issuer: &str, uri: &str, why: Option<&str>) -> String {
+    let (issuer, uri) = (
+        crate::reason::printable(issuer),
+        crate::reason::printable(uri),
+    );
+    match why {
+        Some(why) => format!(
+            "Whether {issuer} has taken the token back is told by its status list at {uri}, of which there is \
+             none that can be used: {}.",
+            crate::reason::printable(why)
+        ),
+        None => format!(
+            "Whether {issuer} has taken the token back is told by its status list, which is not known: get it \
+             from {uri} and give it with `--crl` or `status_lists`."
+        ),
     }
 }
 

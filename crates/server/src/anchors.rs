@@ -95,6 +95,7 @@ impl Plane {
                 .into());
             }
             saving::check(&entry.anchor.kind)?;
+            saving::check_usable("anchor", &entry.anchor, self.now())?;
             self.check_not_itself(tenant, &entry.anchor.kind)?;
             if let AnchorKind::TrustDomain(bundle) = &entry.anchor.kind {
                 check_not_federated(tenant, &bundle.trust_domain)?;

@@ -23,6 +23,11 @@ impl Failing {
         }
     }
 
+    /// Why, for a sentence in which it stands.
+    pub(crate) fn in_words(&self) -> String {
+        clause(&self.sentence, &self.code)
+    }
+
     pub(crate) fn told(&self) -> Value {
         json!({
             "since": Time::from_unix(self.since).to_string(),
@@ -30,4 +35,13 @@ impl Failing {
             "sentence": self.sentence,
         })
     }
+}
+
+/// Why something fails, for a sentence in which it stands.
+pub(crate) fn in_words(reason: &Reason) -> String {
+    clause(&reason.sentence(), reason.code())
+}
+
+fn clause(sentence: &str, code: &str) -> String {
+    format!("{} ({code})", sentence.trim_end_matches('.'))
 }

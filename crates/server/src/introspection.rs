@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::back_off::{BackOff, Waits};
-use crate::failing::Failing;
+use crate::failing::{self, Failing};
 use crate::fault::{Fault, Refused};
 use crate::fetch::{Fetched, Flights, Limits, Request, Target, Trust, escaped};
 use crate::plane::Plane;
@@ -155,6 +155,15 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is asked about tokens that only it can read, by what becomes of that in an anchor.
+    pub(crate) fn is_of_opaque(&self, asked: &Value) -> bool {
+        let tokens = asked.get("tokens").and_then(Value::as_array);
+        let named = |tokens: &Vec<Value>| tokens.iter().any(|one| one == "opaque");
+        // As the anchor reads it: about these, where nothing is said.
+        let is_named = tokens.is_none_or(|tokens| tokens.is_empty() || named(tokens));
+        matches!(self, Self::Introspection { .. }) && is_named
+    }
+
     /// Under which member of an anchor it stands what is asked.
     pub(crate) fn part(&self) -> &'static str {
         match self {
@@ -166,8 +175,8 @@ impl Endpoint {
 
 /// What this server has asked.
 pub(crate) struct Asking {
-    /// Nothing, where there was no answer.
-    known: Remembered<Asked, Option<Arc<Introspected>>>,
+    /// What was answered, or why there was no answer.
+    known: Remembered<Asked, Result<Arc<Introspected>, String>>,
     failures: Remembered<(IssuerId, Digest), BackOff>,
     /// Why issuers have not answered when they were asked last.
     failing: Remembered<IssuerId, Failing>,
@@ -210,12 +219,12 @@ impl Default for Asking {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Silence {
     /// Nothing was asked, because too much was.
     Ours,
-    /// There is none about this token.
-    OfToken,
+    /// There is none about this token, for this reason.
+    OfToken(String),
     /// There will be none about another token either, for so many seconds if the issuer says so.
     OfIssuer(Option<i64>),
 }
@@ -235,7 +244,7 @@ impl Silence {
             | Reason::FetchTls { .. }
             | Reason::FetchUnreachable { .. }
             | Reason::FetchUnresolved { .. } => Self::OfIssuer(None),
-            _ => Self::OfToken,
+            other => Self::OfToken(failing::in_words(other)),
         }
     }
 }
@@ -251,6 +260,20 @@ impl Asking {
     /// Since when an issuer gives no answer, and why, if the last question went without one.
     pub(crate) fn failing(&self, tenant: &TenantId, id: &IssuerId, now: Time) -> Option<Value> {
         self.failing.of(tenant, id, now).map(|one| one.told())
+    }
+
+    /// Why there is no answer about a token, if it was asked for and none came.
+    fn why(&self, tenant: &TenantId, ask: &Ask, token: Digest, now: Time) -> Option<String> {
+        let asked = Asked::of(ask, token);
+        match self.known.of(tenant, &asked, now).as_deref() {
+            Some(Err(why)) => Some(why.clone()),
+            Some(Ok(_)) => None,
+            None => {
+                let failing = self.failing.of(tenant, &ask.id, now)?;
+                let failures = self.failures.of(tenant, &asked.of_whom(), now)?;
+                failures.until(now).map(|_| failing.in_words())
+            }
+        }
     }
 
     /// Notes how the last question went. One that was not asked says nothing.
@@ -280,13 +303,15 @@ impl Asking {
         let (answer, until) = match answered {
             Ok(answer) => {
                 self.failures.forget(tenant, &asked.of_whom());
-                (Some(Arc::clone(answer)), answer.usable_until(ask.age_max))
+                (Ok(Arc::clone(answer)), answer.usable_until(ask.age_max))
             }
             Err(Silence::Ours) => return,
-            Err(Silence::OfToken) => (None, now.plus(PAUSE)),
+            Err(Silence::OfToken(why)) => (Err(why), now.plus(PAUSE)),
             Err(Silence::OfIssuer(rest)) => return self.failed(tenant, &asked, rest, now),
         };
-        let bytes = answer.as_ref().map_or(1, |answer| answer.size());
+        let bytes = answer
+            .as_ref()
+            .map_or_else(String::len, |answer| answer.size());
         self.known.keep(tenant, asked, (answer, bytes), until, now);
     }
 
@@ -316,9 +341,12 @@ impl Asking {
     ) -> Option<Option<Arc<Introspected>>> {
         if let Some(known) = self.known.of(tenant, asked, now) {
             // Less may be wanted of its age than when it was kept.
-            let usable = |answer: &Arc<Introspected>| now < answer.usable_until(ask.age_max);
-            if known.as_ref().as_ref().is_none_or(usable) {
-                return Some(Option::clone(&known));
+            match known.as_ref() {
+                Ok(answer) if now < answer.usable_until(ask.age_max) => {
+                    return Some(Some(Arc::clone(answer)));
+                }
+                Ok(_) => {}
+                Err(_) => return Some(None),
             }
         }
         let failures = self.failures.of(tenant, &asked.of_whom(), now)?;
@@ -353,7 +381,7 @@ impl Plane {
         };
         let mut answers = Vec::new();
         for need in needs {
-            let Need::Introspection { issuer } = need else {
+            let Need::Introspection { issuer, .. } = need else {
                 continue;
             };
             for ask in self.introspections(tenant, issuer)? {
@@ -361,6 +389,22 @@ impl Plane {
             }
         }
         Ok(answers)
+    }
+
+    /// Why an issuer that was asked about a credential has given no answer, if that is known.
+    pub(crate) fn why_unanswered(
+        &self,
+        tenant: &Tenant,
+        issuer: &str,
+        credential: &Credential,
+    ) -> Option<String> {
+        let (Credential::Jwt(token) | Credential::Opaque(token)) = credential else {
+            return None;
+        };
+        let token = Digest::of(token.as_bytes());
+        let asks = self.introspections(tenant, issuer).ok()?;
+        let mut whys = asks.iter();
+        whys.find_map(|ask| self.asking.why(tenant.id(), ask, token, self.now()))
     }
 
     fn answer(
@@ -381,7 +425,7 @@ impl Plane {
             let token = Zeroizing::new(token.to_owned());
             async move {
                 let answered = asked(&plane, &tenant, &ask, &token, digest).await;
-                let (told, id) = (answered.as_ref().map_err(|silence| *silence), tenant.id());
+                let (told, id) = (answered.as_ref().map_err(Silence::clone), tenant.id());
                 plane.asking.keep(id, &ask, about, told, plane.now());
                 answered.ok()
             }

@@ -65,6 +65,7 @@ impl Plane {
                 is: name.id.clone(),
                 id_fact: name.id_fact,
                 id: id.clone(),
+                is_admitted: false,
             };
             self.tell_drift(tenant, &drift, decision)?;
             return Err(Reason::IssueNameResurrected {
@@ -175,7 +176,7 @@ impl Plane {
             "kind": drift.kind.name(), "rule": drift.rule, "fact": drift.fact, "was": drift.was,
             "is": drift.is, "id_fact": drift.id_fact, "id": drift.id,
             "first_seen": self.now().to_string(), "decision": decision,
-            "tells": drift.to_string(), "change": drift.change(),
+            "tells": drift.to_string(), "change": drift.change(), "admitted": drift.is_admitted,
         });
         self.apply(tenant, &[put(id, &stored)])?;
         Ok(())
@@ -259,6 +260,8 @@ impl Naming {
                     is: name.name.clone(),
                     id_fact: name.id_fact,
                     id: name.id.clone(),
+                    // Names are held of those whom the rule has admitted.
+                    is_admitted: true,
                 });
             }
             let stored = json!({

@@ -699,6 +699,7 @@ Examples:
 
 Exit codes:
   0   nothing has drifted
+  11  something has another name, and its rule admits it all the same
   13  something has another name, or another form of subject
   14  someone else has a name, or it was made anew
 

@@ -6,6 +6,7 @@ pub(crate) mod members;
 pub mod saml;
 pub mod ssh;
 pub mod tpm;
+mod weak_rsa;
 pub mod x509;
 
 use std::fmt;

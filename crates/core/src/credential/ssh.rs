@@ -10,7 +10,7 @@ use ssh_key::encoding::{Decode, Encode};
 use ssh_key::public::{EcdsaPublicKey, KeyData};
 use ssh_key::{Algorithm, Certificate, EcdsaCurve, HashAlg, Mpint, Signature, SshSig};
 
-use super::jose::rsa;
+use super::jose::rsa::{self, NotAKey};
 use crate::crypto::{Hash, KeyKind, PublicKey, Scheme, Verifier};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -37,6 +37,25 @@ pub fn statement(audience: &str, challenge: &str) -> String {
     format!("avouch proof of possession 1\nchallenge {challenge}\nfor {audience}\n")
 }
 
+/// Why something is no key to be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoKey {
+    /// It cannot be read, or is of a kind that is not accepted.
+    Unread,
+    /// It can be broken, for this reason.
+    Weak(String),
+}
+
+impl NoKey {
+    /// In words: that it is weak, or else that it is not as it should be.
+    pub fn or_else(&self, expected: &str) -> String {
+        match self {
+            Self::Unread => expected.to_owned(),
+            Self::Weak(why) => format!("it must be no weak key: {why}"),
+        }
+    }
+}
+
 /// A public key of a kind that can be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshKey {
@@ -46,17 +65,21 @@ pub struct SshKey {
 
 impl SshKey {
     /// Reads a line as it stands in a file `.pub`; of several nobody could tell which is meant.
-    pub fn parse(text: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Why it is no key to be used.
+    pub fn parse(text: &str) -> Result<Self, NoKey> {
         let line = text.trim();
         if line.contains(['\n', '\r']) {
-            return None;
+            return Err(NoKey::Unread);
         }
-        let read = ssh_key::PublicKey::from_openssh(line).ok()?;
+        let read = ssh_key::PublicKey::from_openssh(line).map_err(|_| NoKey::Unread)?;
         Self::of(read.key_data())
     }
 
     /// One that was read, unless it is of a kind that is not accepted.
-    pub fn of(data: &KeyData) -> Option<Self> {
+    fn of(data: &KeyData) -> Result<Self, NoKey> {
         let key = match data {
             KeyData::Ed25519(key) => PublicKey::new(KeyKind::Ed25519, key.0),
             KeyData::Ecdsa(key) => {
@@ -69,13 +92,21 @@ impl SshKey {
             }
             KeyData::Rsa(key) => {
                 let (modulus, exponent) = (key.n(), key.e());
-                let numbers = (modulus.as_positive_bytes()?, exponent.as_positive_bytes()?);
-                rsa::public_key(numbers.0, numbers.1).ok()?
+                let numbers = modulus
+                    .as_positive_bytes()
+                    .zip(exponent.as_positive_bytes());
+                let (modulus, exponent) = numbers.ok_or(NoKey::Unread)?;
+                rsa::public_key(modulus, exponent).map_err(|reason| match reason {
+                    NotAKey::Malformed(_) => NoKey::Unread,
+                    NotAKey::Weak(why) => NoKey::Weak(why),
+                })?
             }
-            _ => return None,
+            _ => return Err(NoKey::Unread),
         };
-        let is_key = key.is_well_formed();
-        is_key.then(|| Self {
+        if !key.is_well_formed() {
+            return Err(NoKey::Unread);
+        }
+        Ok(Self {
             data: data.clone(),
             key,
         })
@@ -183,16 +214,20 @@ impl SshCertificate {
     /// # Errors
     ///
     /// In words.
-    pub fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let read = Certificate::from_bytes(bytes).map_err(|_| "it is no certificate of SSH")?;
         let mut end = Vec::new();
         let encoded = read.signature().encode_prefixed(&mut end);
         let signed = encoded.ok().and_then(|()| bytes.strip_suffix(&*end));
         let signed = signed.ok_or("its signature is not at its end")?.to_vec();
-        let accepted = "it must be Ed25519, ECDSA or RSA";
+        let why = |no: NoKey| no.or_else("it must be Ed25519, ECDSA or RSA");
+        let why_of_authority = |no: NoKey| match no {
+            NoKey::Unread => why(no),
+            NoKey::Weak(why) => format!("its authority must have no weak key: {why}"),
+        };
         Ok(Self {
-            key: SshKey::of(read.public_key()).ok_or(accepted)?,
-            authority: SshKey::of(read.signature_key()).ok_or(accepted)?,
+            key: SshKey::of(read.public_key()).map_err(why)?,
+            authority: SshKey::of(read.signature_key()).map_err(why_of_authority)?,
             read,
             signed,
         })
@@ -285,13 +320,14 @@ impl Presented {
         let is_certificate = words.next().is_some_and(|kind| kind.ends_with(CERTIFICATE));
         if !is_certificate {
             let key = SshKey::parse(text);
-            return key.map(Self::Key).ok_or_else(|| {
-                refuse("it must be a line as in a file `.pub`: Ed25519, ECDSA or RSA")
-            });
+            let expected = "it must be a line as in a file `.pub`: Ed25519, ECDSA or RSA";
+            return key
+                .map(Self::Key)
+                .map_err(|no| refuse(&no.or_else(expected)));
         }
         let bytes = words.next().and_then(|body| Base64::decode_vec(body).ok());
         let bytes = bytes.ok_or_else(|| refuse("what follows its kind is no base64"))?;
-        let certificate = SshCertificate::parse(&bytes).map_err(refuse)?;
+        let certificate = SshCertificate::parse(&bytes).map_err(|why| refuse(&why))?;
         Ok(Self::Certificate(Box::new(certificate)))
     }
 
@@ -351,4 +387,44 @@ fn check_size(part: &'static str, size: usize, allowed: usize) -> Result<(), Rea
         size,
         allowed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigUint;
+
+    use super::*;
+
+    /// A line as in a file `.pub`, with a key of RSA of this modulus.
+    fn line(modulus: &BigUint) -> String {
+        let part = |bytes: &[u8]| {
+            let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+            [&length, bytes].concat()
+        };
+        // RFC 4251 5: a zero in front only of what would be negative without it.
+        let mut modulus = modulus.to_bytes_be();
+        if modulus.first().is_some_and(|first| *first >= 0x80) {
+            modulus.insert(0, 0);
+        }
+        let bytes = [part(b"ssh-rsa"), part(&[1, 0, 1]), part(&modulus)].concat();
+        format!("ssh-rsa {} someone", Base64::encode_string(&bytes))
+    }
+
+    #[test]
+    fn a_key_that_can_be_factored_is_told_as_weak() {
+        let prime = BigUint::from(3_u32).pow(647);
+        let said = |modulus: &BigUint| match Presented::read(&line(modulus)) {
+            Ok(_) => String::new(),
+            Err(reason) => reason.sentence(),
+        };
+        let close = said(&(&prime * (&prime + 1_000_u32)));
+        assert!(close.contains("no weak key"), "{close}");
+        assert!(close.contains("Fermat"), "{close}");
+        let marked = said(&BigUint::from(65_537_u32).pow(129));
+        assert!(marked.contains("ROCA"), "{marked}");
+        let short = said(&BigUint::from(3_u32).pow(700));
+        assert!(short.contains("bits"), "{short}");
+        // The near miss.
+        assert_eq!(said(&(&prime * (&prime * 2_u32 + 1_u32))), "");
+    }
 }

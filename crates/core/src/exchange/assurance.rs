@@ -38,12 +38,18 @@ impl AssuranceRule {
         self.multi_factor || !self.amr.is_empty()
     }
 
-    /// Whether the subject has signed in as the rule asks. What a token does not say was not so.
+    /// Whether the subject has signed in as the rule asks. What a token does not say was not so. `classes`
+    /// are those by which its issuer says that several factors were used.
     ///
     /// # Errors
     ///
     /// `issue.assurance_insufficient`.
-    pub fn check(&self, signed_in: Option<&SignedIn>, now: Time) -> Result<(), Reason> {
+    pub fn check(
+        &self,
+        signed_in: Option<&SignedIn>,
+        classes: &[String],
+        now: Time,
+    ) -> Result<(), Reason> {
         if !self.asks() {
             return Ok(());
         }
@@ -53,10 +59,46 @@ impl AssuranceRule {
             None => Ok(()),
             Some(missing) => Err(Reason::IssueAssurance {
                 missing,
-                acr: self.acr.clone(),
+                asked: self.asked(),
+                acr: self.classes_to_ask_for(said, classes),
                 max_age: self.max_age.unwrap_or(-1),
             }),
         }
+    }
+
+    /// Which classes a client is to ask the issuer for (RFC 9470 3): those of the rule, and where a factor
+    /// is missing those that mean several.
+    fn classes_to_ask_for(&self, said: &SignedIn, classes: &[String]) -> Vec<String> {
+        if !self.multi_factor || said.is_multi_factor() {
+            return self.acr.clone();
+        }
+        if self.acr.is_empty() {
+            return classes.to_vec();
+        }
+        let both = self.acr.iter().filter(|acr| classes.contains(acr));
+        let both: Vec<String> = both.cloned().collect();
+        if both.is_empty() {
+            self.acr.clone()
+        } else {
+            both
+        }
+    }
+
+    /// All that is asked for, in words.
+    fn asked(&self) -> String {
+        let one_of = (!self.acr.is_empty()).then(|| format!("`acr` {}", self.acr.join(" or ")));
+        let methods = (!self.amr.is_empty()).then(|| format!("`amr` {}", self.amr.join(", ")));
+        let factors = self
+            .multi_factor
+            .then(|| "several factors (`amr` of two kinds, or mfa)".to_owned());
+        let age = self.max_age.map(|age| {
+            format!(
+                "that it was {} ago at most (`auth_time`)",
+                duration_in_words(age)
+            )
+        });
+        let parts = [one_of, methods, factors, age].into_iter().flatten();
+        parts.collect::<Vec<_>>().join("; ")
     }
 
     fn missing(&self, said: &SignedIn, now: Time) -> Option<String> {
@@ -121,7 +163,7 @@ mod tests {
             ..AssuranceRule::default()
         };
         let good = json!({"acr": "phr", "amr": ["hwk", "pwd"], "auth_time": 9_500});
-        assert_eq!(rule.check(Some(&said(&good)), now()), Ok(()));
+        assert_eq!(rule.check(Some(&said(&good)), &[], now()), Ok(()));
         for (claim, value, missing) in [
             ("acr", json!(null), "no `acr`"),
             ("acr", json!("loa1"), "`acr` is loa1"),
@@ -139,11 +181,11 @@ mod tests {
             if !value.is_null() {
                 members.insert(claim.to_owned(), value.clone());
             }
-            let reason = rule.check(Some(&said(&claims)), now()).unwrap_err();
+            let reason = rule.check(Some(&said(&claims)), &[], now()).unwrap_err();
             assert_eq!(reason.code(), "issue.assurance_insufficient");
             assert!(reason.sentence().contains(missing), "{}", reason.sentence());
         }
-        assert!(rule.check(None, now()).is_err());
+        assert!(rule.check(None, &[], now()).is_err());
     }
 
     #[test]
@@ -156,7 +198,7 @@ mod tests {
             multi_factor: true,
             ..AssuranceRule::default()
         };
-        let reason = asking.check(Some(&cannot), now()).unwrap_err();
+        let reason = asking.check(Some(&cannot), &[], now()).unwrap_err();
         assert!(reason.sentence().contains("its issuer cannot say"));
         // What it can say counts.
         let of_others = AssuranceRule {
@@ -164,6 +206,34 @@ mod tests {
             max_age: Some(600),
             ..AssuranceRule::default()
         };
-        assert_eq!(of_others.check(Some(&cannot), now()), Ok(()));
+        assert_eq!(of_others.check(Some(&cannot), &[], now()), Ok(()));
+    }
+
+    #[test]
+    fn who_lacks_a_factor_is_told_which_class_means_several() {
+        let classes = ["gold".to_owned(), "phr".to_owned()];
+        let challenge = |acr: &[&str], claims: Value| {
+            let rule = AssuranceRule {
+                acr: acr.iter().map(|one| (*one).to_owned()).collect(),
+                multi_factor: true,
+                max_age: Some(300),
+                ..AssuranceRule::default()
+            };
+            match rule.check(Some(&said(&claims)), &classes, now()) {
+                Err(Reason::IssueAssurance { acr, asked, .. }) => {
+                    assert!(asked.contains("several factors"), "{asked}");
+                    assert!(asked.contains("5 minutes"), "{asked}");
+                    acr.join(" ")
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let fresh = |amr: Value| json!({"auth_time": 9_900, "amr": amr});
+        assert_eq!(challenge(&[], fresh(json!(["pwd", "pin"]))), "gold phr");
+        assert_eq!(challenge(&["phr", "loa1"], fresh(json!(["pwd"]))), "phr");
+        assert_eq!(challenge(&["loa1"], fresh(json!(["pwd"]))), "loa1");
+        // Whose sign-in is old alone need not come with another class.
+        let old = json!({"auth_time": 9_000, "amr": ["pwd", "hwk"]});
+        assert_eq!(challenge(&[], old), "");
     }
 }

@@ -90,6 +90,8 @@ pub struct Drift {
     pub id_fact: &'static str,
     /// The id.
     pub id: String,
+    /// Whether the rule admits it all the same, so that nothing has to change.
+    pub is_admitted: bool,
 }
 
 impl Drift {
@@ -113,6 +115,10 @@ impl Drift {
         let for_good =
             format!("or ask for `{id_fact}: \"{id}\"` in its place, which never changes");
         match self.kind {
+            _ if self.is_admitted => format!(
+                "nothing in the rule {rule}, which admits it under either name; `avouch rule forget {rule} {was}` \
+                 takes this off the list"
+            ),
             DriftKind::Renamed => format!(
                 "in `from.facts` of the rule {rule}, where it asks for `{fact}: {was}`, write `{fact}: \
                  {is}`, {for_good}"
@@ -227,6 +233,7 @@ fn drift_of(
         is: is.to_owned(),
         id_fact: name.id_fact,
         id: name.id.clone(),
+        is_admitted: false,
     };
     let names = names(rule, &subject.identity);
     let is = subject.identity.facts().get(fact)?;

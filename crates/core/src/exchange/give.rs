@@ -192,6 +192,7 @@ fn under<'a>(
     for believed in std::iter::once(subject).chain(actor) {
         proxying::check(believed, kind, &audiences)?;
     }
+    let of_actor = acting.as_ref().map_or(&[][..], |acting| &acting.lineage);
     let allowed = allowed(statement, &lineage);
     let asked = wanted.scopes.as_deref();
     // Who cannot have it however surely they sign in is not asked to sign in again.
@@ -199,7 +200,6 @@ fn under<'a>(
     let anchor = &subject.identity.anchor().anchor;
     anchor.admits_facts(subject.identity.all_facts())?;
     let before = lineage.len().saturating_sub(1);
-    let of_actor = acting.as_ref().map_or(&[][..], |acting| &acting.lineage);
     let vouching = lineage.iter().take(before).chain(of_actor);
     let (signed_in, cap) = signed_in(place, rule, subject, vouching)?;
     let scopes = match cap {
@@ -305,13 +305,16 @@ fn signed_in<'a, 'b>(
     };
     let capped = |said: &SignedIn| bounds().fold(said.clone(), |said, most| most.capped(&said));
     let signed_in = said.map(capped);
-    let Err(reason) = rule.assurance.check(signed_in.as_ref(), place.now) else {
+    let vouching_for_it = subject.identity.anchor().anchor.kind.as_issuer();
+    let classes = vouching_for_it.map_or(&[][..], |issuer| issuer.sign_in().classes_of_several());
+    let check = |said| rule.assurance.check(said, classes, place.now);
+    let Err(reason) = check(signed_in.as_ref()) else {
         return Ok((signed_in, None));
     };
     if let Some(cap) = &rule.assurance.otherwise {
         return Ok((signed_in, Some(cap)));
     }
-    let is_bound_alone = rule.assurance.check(said, place.now).is_ok();
+    let is_bound_alone = check(said).is_ok();
     let lowest = |anchor: &&&Anchor| anchor.constraints.grants_at_most.sign_in_bound();
     match vouching.iter().min_by_key(lowest) {
         Some(anchor) if is_bound_alone => {

@@ -91,8 +91,8 @@ pub(super) fn lineage(place: Place<'_>, subject: &Believed) -> Result<Vec<Ancest
                 false => sayer,
             };
             let told = statement.lineage.iter().cloned();
-            let is_here = |of: &str| is_named(place, of);
-            told.map(|one| one.told(sayer, is_here)).collect()
+            told.map(|one| one.told(sayer, |of| place.is_called(of)))
+                .collect()
         }
         // What is on record of it holds by whichever anchor it is believed.
         None => subject.on_record.clone(),
@@ -118,14 +118,6 @@ fn is_own(place: Place<'_>, anchor: &Anchor) -> bool {
         | AnchorKind::Saml(_)
         | AnchorKind::Ssh(_) => false,
     }
-}
-
-/// Whether a tenant is called like this: by its issuer identifier, or by a trust domain where what it has
-/// signed names none.
-fn is_named(place: Place<'_>, name: &str) -> bool {
-    let domain = name.strip_prefix("spiffe://");
-    let is_domain = domain.is_some_and(|name| place.own.iter().any(|own| own.as_str() == name));
-    is_domain || name == place.issuer
 }
 
 /// Whether whoever vouched for each ancestor is trusted still.

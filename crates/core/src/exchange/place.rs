@@ -19,3 +19,13 @@ pub struct Place<'a> {
     /// Now.
     pub now: Time,
 }
+
+impl Place<'_> {
+    /// Whether the tenant is called like this where it is said of whom something descends: by its issuer
+    /// identifier, or by a trust domain of it where what it has signed names no issuer, as a WIT-SVID.
+    pub fn is_called(self, name: &str) -> bool {
+        let domain = name.strip_prefix("spiffe://");
+        let is_domain = domain.is_some_and(|name| self.own.iter().any(|own| own.as_str() == name));
+        is_domain || name == self.issuer
+    }
+}

@@ -934,8 +934,8 @@ catalogue! {
             "Nobody may act for this subject in this way: {detail}.",
             fix: "Let the rule name who may act (`actors`), or leave `actor_token` out.",
             spec: "RFC 8693 2.1, 4.4";
-        IssueAssurance { missing: String, acr: Vec<String>, max_age: i64 } = "issue.assurance_insufficient",
-            "The subject has not signed in as surely as the rule asks: {missing}.",
+        IssueAssurance { missing: String, asked: String, acr: Vec<String>, max_age: i64 } = "issue.assurance_insufficient",
+            "The subject has not signed in as surely as the rule asks: {missing}. It asks for: {asked}.",
             fix: "Have the subject sign in again as the rule asks, and exchange the new token.",
             spec: "RFC 9470 3; OpenID Connect Core 2";
         IssueAttestationFact { method: &'static str, fact: &'static str } = "issue.attestation_fact_missing",

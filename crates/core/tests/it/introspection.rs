@@ -82,6 +82,7 @@ fn a_token_holds_as_long_as_its_issuer_says_and_the_answer_is_fresh() {
 fn without_a_fresh_answer_about_this_very_token_there_is_no_verdict() {
     let need = [Need::Introspection {
         issuer: ISSUER.to_owned(),
+        why: None,
     }];
     assert_eq!(opaque().needs(), need);
     assert_eq!(opaque().told(told(TOKEN, -60, &answer())).needs(), need);

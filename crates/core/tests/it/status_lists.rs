@@ -60,6 +60,7 @@ fn hostile_60_a_list_that_is_not_there_is_no_no_and_no_yes() {
     let missing = Need::StatusList {
         issuer: ISSUER.to_owned(),
         uri: LIST.to_owned(),
+        why: None,
     };
     assert_eq!(five().needs(), std::slice::from_ref(&missing));
     // A list of another address is none.

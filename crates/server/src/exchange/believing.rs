@@ -105,6 +105,8 @@ impl Exchange<'_> {
             audiences: self.rules.subject_audiences(&self.issuer),
             holder: holder.clone(),
             access_token: token.form == Form::AccessToken,
+            // What names no SPIFFE ID is told so once it is known who vouches for it.
+            jwt_svid: token.form == Form::JwtSvid && names_a_workload(&token.text),
             issuer: token.issuer.clone(),
             own_type: (what == ASSERTION).then_some("authorization-grant+jwt"),
             asked_claims: self.rules.asked_claims(self.now),
@@ -176,7 +178,7 @@ impl Exchange<'_> {
         let sayer = self.plane.issuer_of(owner.id());
         let told = lineage.into_iter();
         Ok(told
-            .map(|one| one.told(&sayer, |of| of == self.issuer))
+            .map(|one| one.told(&sayer, |of| self.place().is_called(of)))
             .collect())
     }
 
@@ -281,6 +283,7 @@ impl Exchange<'_> {
         let context = Context {
             audiences: vec![self.issuer.clone()],
             own_type: Some("client-authentication+jwt"),
+            jwt_svid: client.kind == ClientKind::Spiffe && names_a_workload(&client.assertion),
             ..Context::default()
         };
         let credential = || Credential::Jwt(client.assertion.clone());
@@ -437,9 +440,10 @@ impl Exchange<'_> {
         let shown = Some(Kept::of(&question.credential));
         self.course.replace(Course { shown, said: None });
         let (verdict, answers) = self.decided(&mut question, view)?;
-        let explained = self.plane.saying_why(self.tenant, &verdict);
-        self.note_verdict(&question, view, &explained);
-        let sealed = match verdict {
+        let plane = self.plane;
+        let verdict = plane.saying_why(self.tenant, &question.credential, &verdict);
+        self.note_verdict(&question, view, &verdict);
+        let sealed = match verdict.into_owned() {
             Verdict::Accept(sealed) => sealed,
             Verdict::Reject(refusal) => return Err(refusal.reason().clone().into()),
             Verdict::Undetermined(needs) => {
@@ -583,4 +587,13 @@ fn not_authenticated(refused: Refused) -> Refused {
 /// What an assertion says its issuer is; nothing is believed of it here.
 fn issuer_of(token: &str) -> Option<String> {
     claims_of(token)?.get("iss")?.as_str().map(str::to_owned)
+}
+
+/// Whether the subject that a token names is a SPIFFE ID; nothing is believed of it here.
+fn names_a_workload(token: &str) -> bool {
+    let claims = claims_of(token);
+    let subject = claims
+        .as_ref()
+        .and_then(|claims| claims.get("sub")?.as_str());
+    subject.is_some_and(|subject| SpiffeId::parse(subject).is_ok())
 }

@@ -21,7 +21,7 @@ use avouch_store::{AuthorityId, AuthorityState};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::request::{ACCESS_TOKEN, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
+use super::request::{ACCESS_TOKEN, Grant, JWT_SVID, TokenRequest, WIT_SVID, X509_SVID};
 use super::rules::Since;
 use super::using::UsingLog;
 use super::{Considered, Exchange, nonces};
@@ -346,10 +346,16 @@ impl Response {
             IssuedKind::WitSvid => WIT_SVID,
             IssuedKind::X509Svid => X509_SVID,
         };
-        // RFC 8693 2.2.1: what is no access token has no use that OAuth knows.
+        // The other grants answer with how a token is used (RFC 6749 5.1), and their clients know no more.
+        let is_exchange = matches!(request.grant, Grant::Exchange { .. });
+        let how_used = match considered.proved.key {
+            Some(_) => "DPoP",
+            None => "Bearer",
+        };
         let token_type = match given.kind {
-            IssuedKind::AccessToken if considered.proved.key.is_some() => "DPoP",
-            IssuedKind::AccessToken => "Bearer",
+            IssuedKind::AccessToken => how_used,
+            IssuedKind::JwtSvid if !is_exchange => how_used,
+            // RFC 8693 2.2.1: what is no access token has no use that OAuth knows.
             IssuedKind::JwtSvid | IssuedKind::WitSvid | IssuedKind::X509Svid => "N_A",
         };
         Self {

@@ -293,6 +293,17 @@ impl<'a> Exchange<'a> {
         Ok(naming)
     }
 
+    /// Where and when it is asked.
+    fn place(&self) -> Place<'_> {
+        Place {
+            view: self.view,
+            rules: self.rules,
+            own: &self.own,
+            issuer: &self.issuer,
+            now: self.now,
+        }
+    }
+
     /// What they get.
     fn given(
         &self,
@@ -300,14 +311,7 @@ impl<'a> Exchange<'a> {
         actor: Option<&Believed>,
         request: &TokenRequest,
     ) -> Result<Given<'_>, Refused> {
-        let place = Place {
-            view: self.view,
-            rules: self.rules,
-            own: &self.own,
-            issuer: &self.issuer,
-            now: self.now,
-        };
-        give(place, subject, actor, &request.wanted).or_else(|reason| {
+        give(self.place(), subject, actor, &request.wanted).or_else(|reason| {
             if let Reason::ServiceModel { .. } = &reason {
                 self.refused
                     .replace(Some(subject.identity.name().to_owned()));

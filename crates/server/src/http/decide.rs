@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::call::{Call, Stop};
+use super::oauth::SOON;
 use crate::access::{Noun, Verb};
 use crate::back_off::seconds_until;
 use crate::decisions::{Course, Record, Said, Shown};
@@ -171,11 +172,23 @@ fn again(verdict: &Verdict, now: Time) -> Option<u32> {
     let Verdict::Undetermined(needs) = verdict else {
         return None;
     };
-    let from = needs.iter().filter_map(|need| match need {
-        Need::Key(awaited) => Some(awaited.from),
-        _ => None,
+    let seconds = needs.iter().filter_map(|need| match need {
+        Need::Key(awaited) => Some(seconds_until(awaited.from, now)),
+        // Whoever vouches has failed, and may not do so for long.
+        Need::Introspection { why: Some(_), .. }
+        | Need::KeySet { why: Some(_), .. }
+        | Need::StatusList { why: Some(_), .. } => Some(SOON),
+        // These someone has to give, however long is waited.
+        Need::Audience
+        | Need::Challenge
+        | Need::Introspection { .. }
+        | Need::KeySet { .. }
+        | Need::Recipient
+        | Need::State
+        | Need::StatusList { .. }
+        | Need::XmlSignature(_) => None,
     });
-    Some(seconds_until(from.max()?, now))
+    seconds.max()
 }
 
 /// Who asks, and within what bounds.
@@ -229,7 +242,9 @@ impl Asking<'_> {
             };
             verdict = xml_signatures::decide(question, &view, &AwsLc, self.budget)?;
         }
-        let verdict = plane.saying_why(self.tenant, &verdict).into_owned();
+        let verdict = plane
+            .saying_why(self.tenant, &question.credential, &verdict)
+            .into_owned();
         Ok((verdict, view))
     }
 }

@@ -16,7 +16,7 @@ use crate::exchange::request::{CLIENT_ASSERTION_TYPE, NO_CREDENTIAL, OTHER_CLIEN
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// When what cannot be told now is worth asking again, in seconds.
-const SOON: u8 = 30;
+pub(super) const SOON: u32 = 30;
 
 /// What `error` may be: nothing but a word that clients know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,12 @@ impl Refusal {
         if self.sees_all || is_about_the_request(reason) {
             return (reason.sentence(), reason.hint());
         }
+        if let Reason::IssueAssurance { asked, .. } = reason {
+            // Whoever is to sign in again must know how (RFC 9470 3).
+            let sentence =
+                format!("The subject has not signed in surely enough. It takes: {asked}.");
+            return (sentence, reason.hint());
+        }
         let sentence = for_peer(reason);
         let sentence = sentence.unwrap_or_else(|| explain::of_reason_for_peer(reason).sentence);
         // What whoever asks can mend themselves.
@@ -277,7 +283,6 @@ fn for_peer(reason: &Reason) -> Option<&'static str> {
         Reason::AnchorAudience { .. } => "The issuer is not trusted with tokens for this service.",
         Reason::AudienceExtra { .. } => "The token is for others, too.",
         Reason::IssueActor { .. } => "Whoever is to act may not act for this subject.",
-        Reason::IssueAssurance { .. } => "The subject has not signed in surely enough.",
         Reason::IssueBoundExceeded { .. } => {
             "The token is genuine, and so much cannot be had for it here."
         }

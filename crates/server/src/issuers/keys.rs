@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::pins::Pins;
 use super::rollback::{Dated, Rollback, Sifted, Sighting};
+use super::saving::no_key_of;
+use super::settings::IssuerSettings;
 use crate::failing::Failing;
 
 /// How long a key that was removed is remembered, in seconds, so that what it signed is refused for
@@ -104,6 +106,9 @@ pub(super) struct KnownKey {
 pub(super) struct Quarantine {
     pub(super) since: i64,
     pub(super) cause: String,
+    /// Of which issuer, where that is not there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<String>,
 }
 
 /// What was expected of a server by pins, and what it has shown.
@@ -180,6 +185,7 @@ impl Keys {
                 self.quarantine = Some(Quarantine {
                     since: now.unix(),
                     cause: DISCONTINUITY.to_owned(),
+                    of: None,
                 });
                 self.tell(now, "quarantined", DISCONTINUITY.to_owned(), true);
             }
@@ -337,6 +343,7 @@ impl Keys {
             self.quarantine = Some(Quarantine {
                 since: now.unix(),
                 cause,
+                of: None,
             });
         }
     }
@@ -353,14 +360,20 @@ impl Keys {
         }
     }
 
-    /// Notes that the keys cannot be fetched.
-    pub(super) fn failed(&mut self, now: Time, reason: &Reason) {
+    /// Whether there never were keys, and need be none: an issuer that is asked about each token may publish
+    /// none.
+    pub(super) fn need_not_be(&self, settings: &IssuerSettings) -> bool {
+        self.keys.is_empty() && settings.may_have_no_keys()
+    }
+
+    /// Notes that the keys cannot be fetched, which is an alarm if there should be some.
+    pub(super) fn failed(&mut self, now: Time, reason: &Reason, alarm: bool) {
         let is_new = self
             .failing
             .as_ref()
             .is_none_or(|failing| failing.code != reason.code());
         if is_new {
-            self.tell(now, "refresh_failed", reason.sentence(), true);
+            self.tell(now, "refresh_failed", reason.sentence(), alarm);
         }
         self.failing = Some(Failing::after(self.failing.as_ref(), now, reason));
         if let Reason::FetchPinMissed { expected, seen, .. } = reason {
@@ -556,12 +569,7 @@ fn read_keys(issuer: &str, set: &Value, now: Time) -> Result<Vec<KnownKey>, Reas
         });
     }
     if known.is_empty() {
-        let why = read.set_aside().first();
-        let why = why.map(|one| one.reason().sentence()).unwrap_or_default();
-        return Err(Reason::JwksMalformed {
-            issuer: issuer.to_owned(),
-            detail: format!("none of its keys can check a signature; {why}"),
-        });
+        return Err(no_key_of(issuer, &read));
     }
     Ok(known)
 }

@@ -1,9 +1,10 @@
-//! Why the keys of an issuer are missing, for the verdict that says that they are: whoever decides does not
-//! fetch, so only whoever does knows it.
+//! Why the keys of an issuer, its answer about a token or its status list are missing, for the verdict that
+//! says that they are: whoever decides does not fetch, so only whoever does knows it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use avouch_core::credential::Credential;
 use avouch_core::verdict::{Need, Verdict};
 use avouch_store::IssuerId;
 
@@ -11,10 +12,11 @@ use crate::plane::Plane;
 use crate::tenant::Tenant;
 
 impl Plane {
-    /// The verdict, with what is known of why it lacks the keys of issuers of the tenant.
+    /// The verdict on a credential, with what is known of why it lacks what it lacks.
     pub(crate) fn saying_why<'a>(
         &self,
         tenant: &Arc<Tenant>,
+        credential: &Credential,
         verdict: &'a Verdict,
     ) -> Cow<'a, Verdict> {
         let Verdict::Undetermined(needs) = verdict else {
@@ -25,6 +27,19 @@ impl Plane {
                 why: self.why_without_keys(tenant, &issuer),
                 issuer,
             },
+            Need::Introspection { issuer, why: None } => Need::Introspection {
+                why: self.why_unanswered(tenant, &issuer, credential),
+                issuer,
+            },
+            Need::StatusList {
+                issuer,
+                uri,
+                why: None,
+            } => Need::StatusList {
+                why: self.status_lists.why_none(tenant.id(), &uri, self.now()),
+                issuer,
+                uri,
+            },
             need => need,
         });
         Cow::Owned(Verdict::Undetermined(needs.collect()))
@@ -34,8 +49,6 @@ impl Plane {
         let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
         let of_issuers = ids.iter().filter_map(|id| self.issuer(tenant, id).ok());
         let mut of_this = of_issuers.filter(|(settings, _)| settings.issuer == issuer);
-        let failing = of_this.find_map(|(_, keys)| keys.failing)?;
-        let sentence = failing.sentence.trim_end_matches('.');
-        Some(format!("{sentence} ({})", failing.code))
+        of_this.find_map(|(_, keys)| Some(keys.failing?.in_words()))
     }
 }

@@ -13,6 +13,7 @@
 
 mod drill;
 mod keys;
+mod left;
 mod missing;
 mod panels;
 mod pins;
@@ -80,12 +81,13 @@ impl Plane {
             let document = self.with_sealed_secrets(tenant, &id, document)?;
             let settings = IssuerSettings::read(&document)?;
             self.check_issuer(tenant, &id, &settings)?;
-            let keys = self.keys_under(tenant, &id, &settings)?;
+            let mut keys = self.keys_under(tenant, &id, &settings)?;
+            let mut changes = left::taken_up(tenant, &id, &settings, &mut keys)?;
             let record = IssuerRecord {
                 id: id.clone(),
                 document,
             };
-            let changes = vec![Change::Put(Object::Issuer(record)), put_keys(&id, &keys)];
+            changes.extend([Change::Put(Object::Issuer(record)), put_keys(&id, &keys)]);
             Ok((id.clone(), changes))
         })?;
         self.refreshing.forget(&(tenant.id().clone(), id));
@@ -136,25 +138,34 @@ impl Plane {
         for entry in read.entries() {
             if !is_as_stored {
                 saving::check(&entry.anchor.kind)?;
+                saving::check_usable("issuer", &entry.anchor, self.now())?;
             }
             self.check_not_itself(tenant, &entry.anchor.kind)?;
         }
         check_alone(tenant, id, settings)
     }
 
-    /// Trusts an issuer no more, and forgets its keys.
+    /// Trusts an issuer no more, and forgets its keys, but not that it is in quarantine.
     ///
     /// # Errors
     ///
     /// `issue.object_unknown`, or what failed on our side.
     pub fn remove_issuer(&self, tenant: &Arc<Tenant>, name: &str) -> Result<(), Refused> {
         let id = self.issuer_named(tenant, name)?;
-        let gone = [
-            Change::Remove(Key::Issuer(id.clone())),
-            Change::Remove(Key::IssuerKeys(id.clone())),
-            Change::Remove(Key::IssuerPins(id.clone())),
-        ];
-        self.apply(tenant, &gone)?;
+        // Worked out in its turn: what is put into quarantine meanwhile is removed in it.
+        self.settle(tenant, || {
+            let left = match self.issuer(tenant, &id) {
+                Ok((settings, keys)) => left::removed(&id, &settings, &keys),
+                // What cannot be read can be removed all the same.
+                Err(_) => Change::Remove(Key::IssuerKeys(id.clone())),
+            };
+            let gone = vec![
+                Change::Remove(Key::Issuer(id.clone())),
+                left,
+                Change::Remove(Key::IssuerPins(id.clone())),
+            ];
+            Ok(((), gone))
+        })?;
         self.refreshing.forget(&(tenant.id().clone(), id));
         Ok(())
     }
@@ -305,15 +316,14 @@ impl Plane {
         for id in ids {
             let (settings, _) = self.issuer(tenant, &id)?;
             let trust = refresh::trust(&settings);
+            let asked_again = settings.asked_again();
             let Some(endpoint) = settings.endpoint.filter(|_| settings.issuer == issuer) else {
                 continue;
             };
-            let asked = settings.anchor.get(endpoint.part());
-            let age_max = asked.and_then(|asked| asked.get("max_age")?.as_i64());
             all.push(Ask {
                 id,
                 issuer: settings.issuer,
-                age_max: age_max.unwrap_or(endpoint.age_usual()),
+                age_max: asked_again.unwrap_or(endpoint.age_usual()),
                 endpoint,
                 trust,
             });
@@ -387,7 +397,7 @@ impl Plane {
                     (keys.failing, keys.missed, refused) = (None, None, None);
                 }
                 Err(reason) => {
-                    keys.failed(now, &reason);
+                    keys.failed(now, &reason, true);
                     refused = Some(reason);
                 }
             }
@@ -403,8 +413,9 @@ impl Plane {
         reason: &Reason,
     ) -> Result<(), Refused> {
         let now = self.now();
-        self.note_keys(tenant, id, |_, keys| {
-            keys.failed(now, reason);
+        self.note_keys(tenant, id, |settings, keys| {
+            let alarm = !keys.need_not_be(settings);
+            keys.failed(now, reason, alarm);
             Ok(())
         })
     }
@@ -447,6 +458,7 @@ impl Plane {
             let why = keys.quarantine.as_ref().map(Quarantine::to_json);
             quarantined.extend(why.map(|why| (settings.issuer, why)));
         }
+        quarantined.extend(left_in_quarantine(tenant)?);
         Ok(quarantined)
     }
 
@@ -457,7 +469,7 @@ impl Plane {
     ) -> Result<(Vec<Value>, BTreeMap<String, Value>), Refused> {
         let ids: Vec<IssuerId> = tenant.read(|snapshot| snapshot.issuers.keys().cloned().collect());
         let mut anchors = Vec::new();
-        let mut quarantined = BTreeMap::new();
+        let mut quarantined: BTreeMap<String, Value> = left_in_quarantine(tenant)?.collect();
         for id in ids {
             let (settings, keys) = self.issuer(tenant, &id)?;
             if let Some(quarantine) = &keys.quarantine {
@@ -469,6 +481,14 @@ impl Plane {
         }
         Ok((anchors, quarantined))
     }
+}
+
+/// The issuers that were removed in quarantine, with why.
+fn left_in_quarantine(
+    tenant: &Tenant,
+) -> Result<impl Iterator<Item = (String, Value)> + use<>, Refused> {
+    let left = left::all(tenant)?.into_iter();
+    Ok(left.map(|one| (one.issuer, one.quarantine.to_json())))
 }
 
 /// Refuses an issuer whose tokens could be taken for those of another of the tenant.

@@ -59,12 +59,23 @@ impl Plane {
                 settings.refresh_every, settings.stale_for
             ));
         }
+        let asked_again = settings.asked_again();
+        if let Some(seconds) = asked_again {
+            said.push(format!(
+                "a token about which it is asked is refused {seconds} s after it has taken it back, at most"
+            ));
+        }
         let hears = self.takes_signals_of(tenant, &settings.issuer);
-        said.push(match hears {
-            true => "it tells of subjects that ended (`avouch signal list`)".to_owned(),
-            false => {
+        said.push(match (hears, asked_again) {
+            (true, _) => "it tells of subjects that ended (`avouch signal list`)".to_owned(),
+            (false, None) => {
                 "it tells of no subject that ended: a subject that is closed there is believed \
                       here until its token expires"
+                    .to_owned()
+            }
+            (false, Some(_)) => {
+                "it tells of no subject that ended: a subject that is closed there is believed here until its \
+                 token expires, or until it takes the token back, if it is asked about such tokens"
                     .to_owned()
             }
         });

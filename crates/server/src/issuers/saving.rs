@@ -3,12 +3,14 @@
 //! Both refusals can be overridden with a reason and an end. They do not hold for what is not saved:
 //! whoever brings trust along with a question decides for themselves.
 
-use avouch_core::anchor::AnchorKind;
+use avouch_core::anchor::{Anchor, AnchorKind};
+use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::model::federation::{IssuerAnchor, Standing};
 use avouch_core::policy::facts::Facts;
 use avouch_core::policy::presets::Preset;
 use avouch_core::policy::rules::Rule;
 use avouch_core::reason::Reason;
+use avouch_core::time::Time;
 
 use super::telling::everyone_of;
 
@@ -37,6 +39,38 @@ pub(crate) fn check(kind: &AnchorKind) -> Result<(), Reason> {
         | AnchorKind::Certificate(_)
         | AnchorKind::Ssh(_)
         | AnchorKind::TrustDomain(_) => Ok(()),
+    }
+}
+
+/// Refuses to save what could never be believed: what is over, and key sets in which no key can check
+/// anything, which would be found out when the first token is refused.
+///
+/// # Errors
+///
+/// `issue.object_malformed`, `input.jwks_malformed`.
+pub(crate) fn check_usable(object: &'static str, anchor: &Anchor, now: Time) -> Result<(), Reason> {
+    if anchor.stewardship.expires.is_some_and(|end| end <= now) {
+        return Err(Reason::IssueObjectMalformed {
+            object,
+            member: "expires".to_owned(),
+            detail: "it is over".to_owned(),
+        });
+    }
+    let issuer = anchor.kind.as_issuer();
+    let keys = issuer.and_then(|issuer| Some((issuer.issuer(), issuer.keys()?)));
+    match keys {
+        Some((name, set)) if set.keys().is_empty() => Err(no_key_of(name, set)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// That none of a set of keys can check a signature, and why the first cannot.
+pub(crate) fn no_key_of(issuer: &str, set: &KeySet) -> Reason {
+    let why = set.set_aside().first();
+    let why = why.map(|one| one.reason().sentence()).unwrap_or_default();
+    Reason::JwksMalformed {
+        issuer: issuer.to_owned(),
+        detail: format!("none of its keys can check a signature; {why}"),
     }
 }
 

@@ -216,6 +216,24 @@ impl IssuerSettings {
         self.has_keys() && !matches!(self.source, Source::Uploaded(_))
     }
 
+    /// Whether it is asked about tokens that only it can read. It may have none that a key checks, and
+    /// publish none.
+    pub(super) fn may_have_no_keys(&self) -> bool {
+        let asked = self.endpoint.as_ref();
+        asked.is_some_and(|endpoint| {
+            let asked = self.anchor.get(endpoint.part()).unwrap_or(&Value::Null);
+            endpoint.is_of_opaque(asked)
+        })
+    }
+
+    /// After how many seconds it is asked again about a token, if it is asked at all.
+    pub(super) fn asked_again(&self) -> Option<i64> {
+        let endpoint = self.endpoint.as_ref()?;
+        let asked = self.anchor.get(endpoint.part());
+        let said = asked.and_then(|asked| asked.get("max_age")?.as_i64());
+        Some(said.unwrap_or(endpoint.age_usual()))
+    }
+
     /// Whether a discovery document says where they are.
     pub(super) fn is_discovered(&self) -> bool {
         matches!(self.source, Source::Discovery(_))

@@ -98,7 +98,7 @@ impl Plane {
                 "next": shown(next),
                 "usable_until": shown(next.saturating_add(settings.stale_for)),
             })),
-            "failing": keys.failing.as_ref().map(Failing::told),
+            "failing": keys.failing.as_ref().filter(|_| !keys.need_not_be(&settings)).map(Failing::told),
             "asking_failing": self.asking.failing(tenant.id(), id, now),
             "quarantined": keys.quarantine.as_ref().map(super::keys::Quarantine::to_json),
             "waiting_for_release": waiting(&settings, &keys),
@@ -182,6 +182,8 @@ impl IssuerState {
             Self::Stale
         } else if !keys.contested.is_empty() {
             Self::Contested
+        } else if keys.need_not_be(settings) {
+            Self::Ok
         } else if keys.failing.is_some() {
             Self::Failing
         } else if keys.rollback.is_some() {
@@ -374,6 +376,15 @@ pub(super) fn everyone_of(anchor: &IssuerAnchor) -> String {
 /// What is permitted and still worth a second look.
 fn warnings(anchor: &IssuerAnchor, settings: &IssuerSettings, keys: &Keys) -> Vec<String> {
     let mut warnings = Vec::new();
+    if keys.need_not_be(settings)
+        && let Some(failing) = &keys.failing
+    {
+        warnings.push(format!(
+            "it is asked about tokens that it alone can read, and others of it are not believed, since its keys \
+             could not be fetched: {}",
+            failing.in_words()
+        ));
+    }
     if anchor.audiences().is_empty() {
         warnings.push(
             "no audience is named, so a token for whatever name a question gives is admitted"

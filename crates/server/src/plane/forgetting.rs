@@ -14,8 +14,8 @@ use crate::signals;
 use crate::tenant::Tenant;
 
 /// How much longer than its end a use is remembered, in seconds: so far apart may the clocks of
-/// servers be that share a store.
-const USES_MARGIN: i64 = 300;
+/// servers be that share a store (docs/how-to/exchange.md), or one that jumps.
+const USES_MARGIN: i64 = 3_600;
 
 /// How long answers about certificates stay on record after their end, in seconds: whoever asks has
 /// them signed, and nothing is looked for among them.

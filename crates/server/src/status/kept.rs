@@ -42,10 +42,17 @@ const KEPT_AFTER: i64 = 86_400;
 /// All lists of all tenants.
 pub(crate) struct StatusLists {
     lists: Remembered<String, Kept>,
-    failures: Remembered<String, BackOff>,
+    failures: Remembered<String, Failure>,
     /// How often what is kept has changed.
     changes: Mutex<BTreeMap<TenantId, u64>>,
     pub(super) flights: Flights<(TenantId, String), bool>,
+}
+
+/// That a list could not be had.
+#[derive(Clone, Default)]
+struct Failure {
+    back_off: BackOff,
+    why: String,
 }
 
 /// A list that was fetched.
@@ -107,16 +114,23 @@ impl StatusLists {
     /// Whether a list may be asked for now.
     pub(super) fn may_try(&self, tenant: &TenantId, uri: &str, now: Time) -> bool {
         let failures = self.failures.of(tenant, &uri.to_owned(), now);
-        failures.is_none_or(|failures| failures.may_try(now))
+        failures.is_none_or(|failures| failures.back_off.may_try(now))
     }
 
-    pub(super) fn failed(&self, tenant: &TenantId, uri: &str, now: Time) {
+    pub(super) fn failed(&self, tenant: &TenantId, uri: &str, why: String, now: Time) {
         let uri = uri.to_owned();
         let known = self.failures.of(tenant, &uri, now);
-        let mut failures = known.map_or_else(BackOff::default, |known| BackOff::clone(&known));
-        failures.failed(RETRY, now);
+        let known = known.as_deref().cloned().unwrap_or_default();
+        let mut failure = Failure { why, ..known };
+        failure.back_off.failed(RETRY, now);
         let until = now.plus(FAILURES_KEPT);
-        self.failures.keep(tenant, uri, (failures, 1), until, now);
+        self.failures.keep(tenant, uri, (failure, 1), until, now);
+    }
+
+    /// Why the last list could not be had that is there at an address, if it could not.
+    pub(crate) fn why_none(&self, tenant: &TenantId, uri: &str, now: Time) -> Option<String> {
+        let failure = self.failures.of(tenant, &uri.to_owned(), now)?;
+        Some(failure.why.clone())
     }
 
     /// Keeps a list for longer than it holds: whose it was is known when the next is fetched, and that

@@ -14,6 +14,7 @@ use avouch_core::verdict::{Need, Verdict};
 use axum::http::header::ACCEPT;
 
 use super::kept::Kept;
+use crate::failing;
 use crate::fault::Refused;
 use crate::fetch::{Limits, Request, Target};
 use crate::issuers::{ListsAllowed, Looked};
@@ -42,7 +43,7 @@ fn missing(verdict: &Verdict, now: Time) -> Vec<(Option<String>, String)> {
         }
         Verdict::Undetermined(needs) => {
             let lists = needs.iter().filter_map(|need| match need {
-                Need::StatusList { issuer, uri } => Some((Some(issuer.clone()), uri.clone())),
+                Need::StatusList { issuer, uri, .. } => Some((Some(issuer.clone()), uri.clone())),
                 _ => None,
             });
             lists.collect()
@@ -124,7 +125,8 @@ async fn fetch(plane: &Arc<Plane>, tenant: &Arc<Tenant>, issuer: &str, uri: &str
             true
         }
         Err(refused) => {
-            plane.status_lists.failed(tenant.id(), uri, now);
+            let why = why(&refused);
+            plane.status_lists.failed(tenant.id(), uri, why, now);
             match refused {
                 Refused::Reason(reason) => {
                     plane.counters.refused(reason.code());
@@ -139,6 +141,22 @@ async fn fetch(plane: &Arc<Plane>, tenant: &Arc<Tenant>, issuer: &str, uri: &str
             }
             false
         }
+    }
+}
+
+/// Why a list could not be had, for whoever asks why there is none. What failed on our side is for the log.
+fn why(refused: &Refused) -> String {
+    match refused {
+        Refused::Reason(reason) => match reason.as_ref() {
+            // What to do stands in the settings of the issuer, and not with whoever publishes the list.
+            elsewhere @ Reason::FetchStatusListElsewhere { .. } => {
+                let fix = elsewhere.hint();
+                let fix = fix.trim_end_matches('.');
+                format!("{}: {fix}", failing::in_words(elsewhere))
+            }
+            other => failing::in_words(other),
+        },
+        Refused::Fault(_) => "this server could not fetch it, as its log says".to_owned(),
     }
 }
 

@@ -275,6 +275,15 @@ fn decide(registry: &Registry, token: &str) -> Value {
     answer.json()
 }
 
+/// What is missing for a verdict on a token; and when it is to be asked for again.
+fn need(registry: &Registry, token: &str) -> (String, Option<String>) {
+    let question = json!({"credential": {"opaque": token}, "audience": [AUDIENCE]});
+    let answer = registry.call("POST", "/t/one/decide", Some(&question));
+    let need = answer.json()["needs"][0]["sentence"].clone();
+    let again = answer.header("retry-after").map(str::to_owned);
+    (need.as_str().unwrap_or_default().to_owned(), again)
+}
+
 fn word(registry: &Registry, token: &str) -> String {
     let verdict = decide(registry, token);
     match verdict["verdict"].as_str().unwrap() {
@@ -394,15 +403,29 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
     let mut registry = Registry::new();
     let asked = Asked::start();
     assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
-    for wrong in [
-        response(401, &[], b"{\"active\": true}"),
-        response(200, &[], b"<html>"),
-        response(200, &[], b"{\"active\": \"true\"}"),
-        response(302, &[("location", "/elsewhere")], b""),
-        vec![],
+    for (wrong, why) in [
+        (response(401, &[], b"{\"active\": true}"), "fetch.status"),
+        (
+            response(200, &[], b"<html>"),
+            "federation.introspection_malformed",
+        ),
+        (
+            response(200, &[], b"{\"active\": \"true\"}"),
+            "federation.introspection_malformed",
+        ),
+        (
+            response(302, &[("location", "/elsewhere")], b""),
+            "fetch.redirect_refused",
+        ),
+        (response(503, &[], b""), "fetch.status"),
+        (vec![], "fetch.answer_broken"),
     ] {
         asked.answers([wrong]);
         assert_eq!(word(&registry, "opaque-token"), "undetermined");
+        // What came of asking is told, and whoever asked is to ask again.
+        let (need, again) = need(&registry, "opaque-token");
+        assert!(need.contains(&format!("({why})")), "{need}");
+        assert_eq!(again.as_deref(), Some("30"), "{need}");
         let count = asked.count();
         assert_eq!(word(&registry, "opaque-token"), "undetermined");
         assert_eq!(
@@ -444,6 +467,35 @@ fn an_issuer_that_does_not_answer_is_no_yes() {
     let anyone = registry.as_anyone("/t/one/decide", &question);
     assert_eq!(anyone.json()["verdict"], "undetermined", "{}", anyone.body);
     assert_eq!(asked.count(), count);
+}
+
+#[test]
+fn an_issuer_of_opaque_tokens_need_publish_no_keys() {
+    let registry = Registry::new();
+    let asked = Asked::start();
+    asked.holds(&registry);
+    let state = |more: &Value| {
+        let mut document = asked.document(more);
+        document.as_object_mut().unwrap().remove("jwks");
+        assert_eq!(registry.put("as", &document).status, 200);
+        // It has no discovery document: whatever it is asked, it says of a token.
+        let refreshed = registry.call("POST", "/v1/tenants/one/issuers/as/refresh", None);
+        assert_eq!(refreshed.status, 424, "{}", refreshed.body);
+        registry.show("as")
+    };
+    let shown = state(&json!({}));
+    assert_eq!(shown["state"], "ok", "{shown}");
+    assert_eq!(shown["failing"], Value::Null, "{shown}");
+    let told = |shown: &Value, panel: &str| shown.to_string().contains(panel);
+    assert!(told(&shown, "since its keys could not be fetched"));
+    assert!(told(&shown, "s after it has taken it back"), "{shown}");
+    let is_alarm = |event: &Value| event["alarm"] == true;
+    let events = shown["events"].as_array().unwrap();
+    assert!(!events.iter().any(is_alarm), "{shown}");
+    assert_eq!(word(&registry, "opaque-token"), "accept");
+    // One that is asked about its JWT needs keys for them.
+    let shown = state(&json!({"tokens": ["jwt"]}));
+    assert_eq!(shown["state"], "failing", "{shown}");
 }
 
 #[test]

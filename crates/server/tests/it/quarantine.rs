@@ -68,6 +68,55 @@ fn another_key_under_a_known_name_is_released_only_as_it_was_looked_at() {
     }
 }
 
+/// What descends from it would be believed again otherwise, and a thief who may register issuers would have a
+/// way around the release.
+#[test]
+fn a_quarantine_outlives_its_issuer() {
+    let registry = Registry::new();
+    let (issuer, key) = trusted(&registry);
+    let good = || token(&registry, &issuer, &key, "k-a");
+    let by_hand = with(
+        document(&issuer),
+        json!({"jwks": jwks(&[jwk(&key, "k-a")])}),
+    );
+    let mut by_hand = by_hand;
+    for of_issuers in ["ca", "refresh_every", "override"] {
+        by_hand.as_object_mut().unwrap().remove(of_issuers);
+    }
+    let ends = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
+    by_hand["unpinned"] = ends;
+    let cause = json!({"reason": "its key may be stolen"});
+    let path = "/v1/tenants/one/issuers/ci/quarantine";
+    registry.call("POST", path, Some(&cause));
+    let quarantined = "federation.issuer_quarantined";
+    assert_eq!(registry.decide(&good()), quarantined);
+    let removed = registry.call("DELETE", "/v1/tenants/one/issuers/ci", None);
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    // By whatever anchor, and by whatever name it comes again.
+    let path = "/v1/tenants/one/anchors/by-hand";
+    let put = registry.call("PUT", path, Some(&by_hand));
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert_eq!(registry.decide(&good()), quarantined);
+    registry.call("DELETE", path, None);
+    let other = with(document(&issuer), json!({"issuer": "https://other.test"}));
+    assert_eq!(registry.put("ci", &other).code(), "issue.conflict");
+    for name in ["again", "ci"] {
+        assert_eq!(registry.put(name, &document(&issuer)).status, 200);
+        let shown = registry.show(name);
+        assert_eq!(shown["state"], "quarantined", "{shown}");
+        assert_eq!(registry.decide(&good()), quarantined);
+        let path = format!("/v1/tenants/one/issuers/{name}");
+        registry.call("DELETE", &path, None);
+    }
+    // The near miss: it is released, and removed without one.
+    assert_eq!(registry.put("ci", &document(&issuer)).status, 200);
+    assert_eq!(registry.release("ci").json()["state"], "ok");
+    assert_eq!(registry.decide(&good()), "accept");
+    registry.call("DELETE", "/v1/tenants/one/issuers/ci", None);
+    assert_eq!(registry.put("ci", &document(&issuer)).status, 200);
+    assert_eq!(registry.decide(&good()), "accept");
+}
+
 #[test]
 fn other_settings_never_end_a_quarantine_that_is_stored_at_the_same_moment() {
     let registry = Registry::new();

@@ -203,15 +203,16 @@ fn hostile_40_what_a_cluster_does_not_say_plainly_is_no_yes() {
         (json!({"authenticated": null}), "federation.token_inactive"),
         (json!({"error": "the token could not be checked"}), "undetermined"),
         (json!({"user": null}), "undetermined"),
-        (json!({"audiences": null}), "undetermined"),
-        (json!({"audiences": []}), "undetermined"),
-        (json!({"audiences": ["https://other.test"]}), "undetermined"),
-        (json!({"user": {"username": "system:serviceaccount:shop:api"}}), "undetermined"),
-        (json!({"user": {"username": "system:node:worker-1"}}), "undetermined"),
-        (json!({"user": {"username": "alice"}}), "undetermined"),
+        // These are answers, and go no better later.
+        (json!({"audiences": null}), malformed),
+        (json!({"audiences": []}), malformed),
+        (json!({"audiences": ["https://other.test"]}), malformed),
+        (json!({"user": {"username": "system:serviceaccount:shop:api"}}), malformed),
+        (json!({"user": {"username": "system:node:worker-1"}}), malformed),
+        (json!({"user": {"username": "alice"}}), malformed),
         (
             json!({"user": {"extra": {"authentication.kubernetes.io/credential-id": ["JTI=other"]}}}),
-            "undetermined",
+            malformed,
         ),
     ]
     .into_iter()

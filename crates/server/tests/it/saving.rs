@@ -507,3 +507,38 @@ fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
         registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     }
 }
+
+#[test]
+fn what_could_never_be_believed_is_not_saved() {
+    let registry = Registry::new();
+    let key = jwk(&Key::p256("people"), "k");
+    let document = |key: Value, more: Value| {
+        let anchor = json!({
+            "issuer": "https://login.example.com", "audiences": [AUDIENCE], "jwks": {"keys": [key]},
+            "rules": [{"name": "r", "facts": {"claims.group": "staff"}}],
+        });
+        with(anchor, more)
+    };
+    let put = |document: &Value| {
+        let by_hand = registry.call("PUT", "/v1/tenants/one/anchors/by-hand", Some(document));
+        [by_hand, registry.put("people", document)]
+    };
+    let over = json!({"expires": "2027-01-15T07:59:59Z"});
+    for (document, code) in [
+        (
+            document(with(key.clone(), json!({"use": "enc"})), json!({})),
+            "input.jwks_malformed",
+        ),
+        (document(key.clone(), over), "issue.object_malformed"),
+    ] {
+        for refused in put(&document) {
+            assert_eq!(refused.status, 400, "{document}: {}", refused.body);
+            assert_eq!(refused.code(), code, "{document}: {}", refused.body);
+        }
+    }
+    // The near miss.
+    let soon = json!({"expires": "2027-01-15T08:00:01Z"});
+    for saved in put(&document(key, soon)) {
+        assert_eq!(saved.status, 200, "{}", saved.body);
+    }
+}

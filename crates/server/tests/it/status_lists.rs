@@ -141,7 +141,10 @@ fn hostile_60_a_list_is_fetched_only_where_it_may_be() {
         .claim("exp", (registry.now() + 600).into());
     publish(&other, &good.sign(&key, "k-a"));
     let token = five(&registry, &issuer, &key, &elsewhere);
-    assert_eq!(registry.decide(&token), "undetermined");
+    let verdict = registry.verdict("one", &token);
+    assert_eq!(verdict["verdict"], "undetermined", "{verdict}");
+    let need = verdict["needs"][0]["sentence"].as_str().unwrap();
+    assert!(need.contains("`status_list_hosts`"), "{need}");
     assert_eq!(asked(&other), 0);
     assert!(told(&registry, "fetch.status_list_elsewhere"));
     for uri in [
@@ -202,6 +205,10 @@ fn hostile_60_what_is_no_list_of_the_issuer_is_not_taken() {
                 .sign(&key, "k-a")
                 .into()
         }),
+        ("revocation.status_list_malformed", {
+            let more = [made.entries(), vec![0]].concat();
+            made.clone().packed(more).sign(&key, "k-a").into()
+        }),
         ("revocation.status_list_expired", {
             made.clone()
                 .claim("exp", (registry.now() - 1).into())
@@ -214,7 +221,10 @@ fn hostile_60_what_is_no_list_of_the_issuer_is_not_taken() {
     for (code, body) in cases {
         issuer.page("/status/1", response(200, &[], &body));
         let token = five(&registry, &issuer, &key, &uri(&issuer));
-        assert_eq!(registry.decide(&token), "undetermined", "{code}");
+        let verdict = registry.verdict("one", &token);
+        assert_eq!(verdict["verdict"], "undetermined", "{code}");
+        let need = verdict["needs"][0]["sentence"].as_str().unwrap();
+        assert!(need.contains(&format!("({code})")), "{need}");
         assert!(told(&registry, code), "{code}");
         registry.pass(601);
     }

@@ -3,6 +3,7 @@
 use der::asn1::UintRef;
 use der::{Encode, Sequence};
 
+use crate::credential::weak_rsa;
 use crate::crypto::{KeyKind, PublicKey};
 
 /// The shortest modulus, in bits (RFC 7518 3.3).
@@ -11,10 +12,6 @@ const MODULUS_BITS_MIN: usize = 2048;
 const MODULUS_BITS_MAX: usize = 8192;
 /// The longest public exponent, in bits: the longest that AWS-LC checks with.
 const EXPONENT_BITS_MAX: usize = 33;
-
-/// What is said of a modulus of which [`looks_like_roca`] holds.
-pub(in crate::credential) const ROCA: &str =
-    "its modulus has the mark of keys that can be factored (ROCA, CVE-2017-15361)";
 
 /// `RSAPublicKey` (RFC 8017 A.1.1).
 #[derive(Sequence)]
@@ -57,8 +54,8 @@ pub(in crate::credential) fn public_key(
     if exponent_bits > EXPONENT_BITS_MAX {
         return Err(NotAKey::Malformed("its exponent has more than 33 bits"));
     }
-    if looks_like_roca(modulus) {
-        return Err(NotAKey::Weak(ROCA.to_owned()));
+    if let Some(weakness) = weak_rsa::weakness(modulus) {
+        return Err(NotAKey::Weak(weakness.to_owned()));
     }
     let unusable = || NotAKey::Malformed("its numbers cannot be used");
     let der = UintRef::new(modulus)
@@ -92,37 +89,6 @@ fn is_even(number: &[u8]) -> bool {
     number.last().is_none_or(|last| last % 2 == 0)
 }
 
-/// The fingerprint of keys made by the library of CVE-2017-15361: their primes are powers of 65537
-/// modulo many small primes, and so is the modulus. A random modulus passes for one about once in
-/// 2^27.
-pub(in crate::credential) fn looks_like_roca(modulus: &[u8]) -> bool {
-    const PRIMES: [u32; 38] = [
-        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
-        97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
-    ];
-    PRIMES
-        .iter()
-        .all(|prime| is_power_of_65537(remainder(modulus, *prime), *prime))
-}
-
-fn remainder(number: &[u8], prime: u32) -> u32 {
-    number.iter().fold(0, |remainder, byte| {
-        (remainder * 256 + u32::from(*byte)) % prime
-    })
-}
-
-fn is_power_of_65537(residue: u32, prime: u32) -> bool {
-    let generator = 65_537 % prime;
-    let mut power = 1;
-    for _ in 0..prime {
-        if power == residue {
-            return true;
-        }
-        power = power * generator % prime;
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,16 +99,5 @@ mod tests {
         assert_eq!(bits(&[0x80]), Some(8));
         assert_eq!(bits(&[0, 1]), None);
         assert_eq!(bits(&[]), None);
-    }
-
-    #[test]
-    fn powers_of_65537_are_told_from_other_residues() {
-        // 65537 is 10 modulo 11, and its powers are 1 and 10.
-        assert!(is_power_of_65537(10, 11));
-        assert!(!is_power_of_65537(2, 11));
-        assert!(!is_power_of_65537(0, 11));
-        // 65537^3, big-endian, is a power modulo every prime.
-        assert!(looks_like_roca(&65_537_u64.pow(3).to_be_bytes()));
-        assert!(!looks_like_roca(&[0x02]));
     }
 }

@@ -4,7 +4,11 @@
 use std::fmt;
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
-use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_PARSE_ZLIB_HEADER, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+};
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use serde_json::{Map, Value};
 
 use super::base64url;
@@ -304,20 +308,47 @@ fn entries(claims: &Map<String, Value>) -> Result<(u8, Vec<u8>), Reason> {
     let packed = packed
         .and_then(base64url::decode)
         .ok_or_else(|| malformed("`lst` is no base64url in its one canonical form"))?;
-    let unpacked = decompress_to_vec_zlib_with_limit(&packed, UNPACKED_BYTES);
-    let statuses = unpacked.map_err(|error| match error.status {
-        TINFLStatus::HasMoreOutput => Reason::StatusListSize {
-            allowed: UNPACKED_BYTES,
-        },
-        TINFLStatus::FailedCannotMakeProgress => {
-            malformed("`lst` ends before what was packed does")
-        }
-        TINFLStatus::Adler32Mismatch => malformed("`lst` is not what was packed"),
-        _ => malformed("`lst` is not in the form of zlib (RFC 1950)"),
-    })?;
+    let statuses = unpacked(&packed)?;
     match statuses.is_empty() {
         true => Err(malformed("`lst` has no entries")),
         false => Ok((bits, statuses)),
+    }
+}
+
+/// Unpacks what is in the form of zlib, and nothing behind it.
+fn unpacked(packed: &[u8]) -> Result<Vec<u8>, Reason> {
+    let flags = TINFL_FLAG_PARSE_ZLIB_HEADER | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+    let mut state = Box::<DecompressorOxide>::default();
+    let mut rest = packed;
+    let mut unpacked = vec![0; packed.len().saturating_mul(2).min(UNPACKED_BYTES)];
+    let mut length = 0;
+    loop {
+        let (status, read, written) = decompress(&mut state, rest, &mut unpacked, length, flags);
+        rest = rest.get(read..).unwrap_or_default();
+        length += written;
+        match status {
+            TINFLStatus::Done if rest.is_empty() => {
+                unpacked.truncate(length);
+                return Ok(unpacked);
+            }
+            TINFLStatus::Done => {
+                return Err(malformed("`lst` goes on behind the end of what was packed"));
+            }
+            TINFLStatus::HasMoreOutput if unpacked.len() < UNPACKED_BYTES => {
+                let more = unpacked.len().saturating_mul(2).min(UNPACKED_BYTES);
+                unpacked.resize(more, 0);
+            }
+            TINFLStatus::HasMoreOutput => {
+                return Err(Reason::StatusListSize {
+                    allowed: UNPACKED_BYTES,
+                });
+            }
+            TINFLStatus::FailedCannotMakeProgress => {
+                return Err(malformed("`lst` ends before what was packed does"));
+            }
+            TINFLStatus::Adler32Mismatch => return Err(malformed("`lst` is not what was packed")),
+            _ => return Err(malformed("`lst` is not in the form of zlib (RFC 1950)")),
+        }
     }
 }
 

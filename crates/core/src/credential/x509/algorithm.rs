@@ -8,7 +8,7 @@ use der::{Decode, Sequence, Tag};
 use super::der_read::{
     Context, Detail, decode, decode_all, detail, each, elements, exactly, expect, inside,
 };
-use crate::credential::jose::rsa::{ROCA, looks_like_roca};
+use crate::credential::weak_rsa;
 use crate::crypto::{Hash, KeyKind, PublicKey, Scheme};
 
 /// Why the key of a certificate cannot be used. The certificate itself can still be read: a path
@@ -199,8 +199,8 @@ fn rsa_key(der: &[u8]) -> Result<PublicKey, KeyProblem> {
         return malformed("its modulus is even");
     }
     // CA/B BR 6.1.1.3; whoever factors the key of a CA makes certificates as they like.
-    if looks_like_roca(modulus) {
-        return malformed(ROCA);
+    if let Some(weakness) = weak_rsa::weakness(modulus) {
+        return malformed(weakness);
     }
     match key.exponent.as_bytes() {
         [] | [0..=2] => malformed("its exponent is less than 3"),
@@ -243,41 +243,31 @@ pub(crate) fn oid_name(oid: &ObjectIdentifier) -> String {
 #[cfg(test)]
 mod tests {
     use der::Encode;
+    use num_bigint::BigUint;
 
     use super::*;
 
-    /// A power of 65537 times a factor, which has the mark for the factor 1.
-    fn power_of_65537(exponent: usize, factor: u16) -> Vec<u8> {
-        let mut words = vec![factor];
-        for _ in 0..exponent {
-            let shifted = [&[0][..], &words].concat();
-            let mut carry = 0;
-            let sum = shifted.iter().enumerate().map(|(at, word)| {
-                let sum = u32::from(*word) + u32::from(words.get(at).copied().unwrap_or(0)) + carry;
-                carry = sum >> 16;
-                (sum & 0xffff) as u16
-            });
-            let mut next: Vec<u16> = sum.collect();
-            next.push(carry as u16);
-            words = next;
-        }
-        let bytes = words.iter().rev().flat_map(|word| word.to_be_bytes());
-        bytes.skip_while(|byte| *byte == 0).collect()
-    }
-
     #[test]
-    fn a_modulus_with_the_mark_of_roca_is_no_key() {
-        let read = |modulus: &[u8]| {
+    fn a_modulus_that_can_be_factored_is_no_key() {
+        let read = |modulus: &BigUint| {
+            let modulus = modulus.to_bytes_be();
             let key = RsaPublicKey {
-                modulus: UintRef::new(modulus).unwrap(),
+                modulus: UintRef::new(&modulus).unwrap(),
                 exponent: UintRef::new(&[1, 0, 1]).unwrap(),
             };
             rsa_key(&key.to_der().unwrap()).map(|key| key.kind())
         };
-        let marked = power_of_65537(128, 1);
-        let refused = read(&marked).unwrap_err();
-        assert_eq!(refused, KeyProblem::Malformed(ROCA.to_owned()));
+        let why = |modulus: &BigUint| match read(modulus).unwrap_err() {
+            KeyProblem::Malformed(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let marked = BigUint::from(65_537_u32).pow(128);
+        assert!(why(&marked).contains("ROCA"));
         // The near miss: no power modulo 11.
-        assert!(read(&power_of_65537(128, 13)).is_ok());
+        assert!(read(&(&marked * 13_u32)).is_ok());
+        let prime = BigUint::from(3_u32).pow(650);
+        let close = &prime * (&prime + 1_000_u32);
+        assert!(why(&close).contains("Fermat"));
+        assert!(read(&(&prime * (&prime * 2_u32 + 1_u32))).is_ok());
     }
 }

@@ -85,6 +85,11 @@ pub(crate) fn decide_jwt(
             } else {
                 brought
             };
+            // Only the trust domain that a JWT-SVID names vouches for it.
+            if context.jwt_svid {
+                let verdict = TokenModel::decide(asked, &jws, &claims, Form::Bearer, budget);
+                return with_claims(verdict, jws);
+            }
             // Only the cluster itself can say anything of its tokens.
             if introspection::is_reviewed(&claims, view) {
                 return introspection::decide_reviewed(token, &claims, asked, budget);

@@ -171,7 +171,7 @@ impl Reviewed {
         asked: &[String],
     ) -> Result<Vec<String>, String> {
         if self.audiences.is_empty() {
-            return Err("it says nothing of audiences, so it has not looked at them".to_owned());
+            return Err("it says of none of the audiences that the token is for it".to_owned());
         }
         let named: Vec<&str> = match own.get("aud") {
             Some(Value::String(one)) => vec![one],

@@ -164,6 +164,11 @@ impl SignInReading {
         !self.tells_no_methods
     }
 
+    /// The classes that it gives for several factors only.
+    pub(crate) fn classes_of_several(&self) -> &[String] {
+        &self.acr
+    }
+
     /// What was said, in the words of RFC 8176: a class or a method that stands for several factors
     /// becomes `mfa`, and what an issuer cannot know is not passed on.
     fn normalised(&self, said: SignedIn) -> SignedIn {

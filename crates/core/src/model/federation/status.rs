@@ -109,6 +109,7 @@ pub(super) fn status(
         None => Ok(Told::Unknown(Need::StatusList {
             issuer: signer.name.to_owned(),
             uri: place.uri.to_owned(),
+            why: None,
         })),
     }
 }

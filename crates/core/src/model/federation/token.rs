@@ -139,10 +139,10 @@ impl<'a> TokenModel<'a> {
         (may_have && matches!(self.form, Form::Bearer)).then_some(awaited)
     }
 
-    /// The trusted issuers that the token names.
+    /// The trusted issuers that the token names, unless it is shown as a JWT-SVID.
     fn issuers(&self) -> impl Iterator<Item = (&'a Arc<Anchor>, &'a IssuerAnchor)> {
-        let view = self.asked.view;
-        let named = self.claims.issuer;
+        let (view, context) = (self.asked.view, &self.asked.question.context);
+        let named = self.claims.issuer.filter(|_| !context.jwt_svid);
         named.into_iter().flat_map(|name| view.issuers_named(name))
     }
 

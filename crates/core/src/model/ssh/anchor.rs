@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::credential::members::{Members, trust_document};
-use crate::credential::ssh::{SshKey, SshKind};
+use crate::credential::ssh::{NoKey, SshKey, SshKind};
 use crate::reason::Reason;
 
 /// The most keys of one anchor.
@@ -122,9 +122,11 @@ fn keys(members: &Members<'_>, name: &str) -> Result<Vec<SshKey>, Reason> {
         return Err(refuse("has more than 64 keys"));
     }
     let keys = texts.iter().map(|text| {
-        let key = text.as_str().and_then(SshKey::parse);
-        let detail = "must have keys as in a file `.pub`: Ed25519, ECDSA or RSA";
-        key.ok_or_else(|| refuse(detail))
+        let key = SshKey::parse(text.as_str().unwrap_or_default());
+        key.map_err(|no| match no {
+            NoKey::Unread => refuse("must have keys as in a file `.pub`: Ed25519, ECDSA or RSA"),
+            NoKey::Weak(why) => refuse(&format!("has a key that is weak: {why}")),
+        })
     });
     keys.collect()
 }

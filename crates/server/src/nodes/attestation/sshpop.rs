@@ -7,7 +7,7 @@ use avouch_api::attestation::SSH_NAMESPACE;
 use avouch_api::grpc::node::SshPossession;
 use avouch_api::grpc::node::evidence::Shown;
 use avouch_api::members::Members;
-use avouch_core::credential::ssh::{SshCertificate, SshKey, SshKind};
+use avouch_core::credential::ssh::{NoKey, SshCertificate, SshKey, SshKind};
 use avouch_core::crypto::AwsLc;
 use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
@@ -45,9 +45,14 @@ impl SshPop {
             return Err(members.refuse("authorities", "names too many"));
         }
         let authorities = texts.iter().map(|text| {
-            SshKey::parse(text).ok_or_else(|| {
-                let detail = "must be keys as in a file `.pub`: Ed25519, ECDSA or RSA";
-                members.refuse("authorities", detail)
+            SshKey::parse(text).map_err(|no| {
+                let detail = match no {
+                    NoKey::Unread => {
+                        "must be keys as in a file `.pub`: Ed25519, ECDSA or RSA".to_owned()
+                    }
+                    NoKey::Weak(why) => format!("has a key that is weak: {why}"),
+                };
+                members.refuse("authorities", &detail)
             })
         });
         let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
@@ -140,7 +145,7 @@ impl Attestation for SshPop {
             return Err(malformed("it is of another method").into());
         };
         check_size(shown)?;
-        let host = SshCertificate::parse(&shown.certificate).map_err(malformed)?;
+        let host = SshCertificate::parse(&shown.certificate).map_err(|why| malformed(&why))?;
         check_possession(&host, &shown.signature, moment.statement)?;
         self.judge(&host, moment.now)?;
         if !host.is_signed(&AwsLc) {

@@ -81,6 +81,16 @@ fn hostile_57_an_issuer_is_believed_about_factors_as_it_is_registered() {
     refused(json!({"acr": "gold"}));
     trust(json!({"multi_factor_acr": ["gold"]}));
     refused(json!({"acr": "silver"}));
+    // A client that signs the subject in again must know that it takes another factor, and by which class.
+    let answer = service.for_person(
+        &service.person(&json!({"acr": "silver", "amr": ["pwd"]})),
+        None,
+    );
+    assert_eq!(answer.json()["acr_values"], "gold", "{}", answer.body);
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert!(challenge.contains("acr_values=\"gold\""), "{challenge}");
+    let description = answer.json()["error_description"].to_string();
+    assert!(description.contains("several factors"), "{description}");
     let access = claims(&token(&given(json!({"acr": "gold"}))));
     assert_eq!(
         (&access["acr"], &access["amr"]),

@@ -420,6 +420,42 @@ pub(super) fn assertion(cloud: &Cloud, changed: &Value) -> TokenForge {
     TokenForge::saying(claims)
 }
 
+/// RFC 6749 5.1: what these grants answer says how a token is used. Only an exchange knows `N_A` (RFC 8693
+/// 2.2.1), and clients of OAuth throw away what they do not know.
+#[test]
+fn a_jwt_svid_of_another_grant_than_an_exchange_is_told_how_it_is_used() {
+    let cloud = Cloud::new();
+    let key = Key::p256("client");
+    cloud.rule(
+        "batch",
+        &json!({
+            "from": {"client": "batch", "jwks": jwks(&[jwk(&key, "c1")])},
+            "gives": {"spiffe_id": "spiffe://one.test/batch", "audiences": [CLOUD]},
+            "bearer": {"reason": "a test", "expires": "2100-01-01T00:00:00Z"},
+            "owner": "o", "reason": "r",
+        }),
+    );
+    let by_client = |proofs: &[(&str, &str)]| {
+        let shown = assertion(&cloud, &json!({})).sign(&key, "c1");
+        let body = form(&[
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", BY_KEY),
+            ("client_assertion", shown.as_str()),
+        ]);
+        cloud.send(&body, proofs).json()["token_type"].clone()
+    };
+    let proof = cloud.signed_proof();
+    assert_eq!(by_client(&[("dpop", &proof)]), "DPoP");
+    assert_eq!(by_client(&[]), "Bearer");
+    cloud.rule("deploy", &super::rule());
+    let workflow = cloud.workflow(&json!({}));
+    let body = form(&[("grant_type", ASSERTION), ("assertion", &workflow)]);
+    let given = cloud.send(&body, &[("dpop", &cloud.signed_proof())]).json();
+    assert_eq!(given["token_type"], "DPoP", "{given}");
+    let exchanged = cloud.exchange(&cloud.workflow(&json!({})), &[]).json();
+    assert_eq!(exchanged["token_type"], "N_A", "{exchanged}");
+}
+
 #[test]
 fn hostile_30_a_client_shows_who_it_is_to_this_issuer_alone() {
     let cloud = Cloud::new();
@@ -436,6 +472,7 @@ fn hostile_30_a_client_shows_who_it_is_to_this_issuer_alone() {
     };
     let good = assertion(&cloud, &json!({})).sign(&key, "c1");
     let given = ask(&good, &[("client_id", "batch")]);
+    assert_eq!(given.json()["token_type"], "DPoP");
     // How long it may say who it is, is not how long what it has is good.
     assert_eq!(given.json()["expires_in"], 900);
     let access = claims(&token(&given));

@@ -353,7 +353,7 @@ impl ThereAndBack {
         let cloud = Cloud::of(World::with(settings));
         let mut outward = for_ourselves();
         outward["gives"]["audiences"] = json!([THERE]);
-        outward["gives"]["kinds"] = json!(["jwt-svid", "x509-svid"]);
+        outward["gives"]["kinds"] = json!(["jwt-svid", "x509-svid", "wit-svid"]);
         outward["gives"]["lifetime"] = json!(120);
         outward["bearer"] = json!({"reason": "a test", "expires": "2100-01-01T00:00:00Z"});
         cloud.rule("deploy", &outward);
@@ -425,6 +425,32 @@ fn by_bundle(world: &World, other: &str) -> Value {
 
 /// Whether the tenants know each other by keys or by bundles.
 const WAYS: [fn(&World, &str) -> Value; 2] = [by_keys, by_bundle];
+
+/// As a JWT-SVID it is believed by its bundle, whoever else is trusted with the same keys.
+#[test]
+fn a_jwt_svid_of_whom_is_trusted_twice_is_one_where_it_is_shown_as_one() {
+    let world = ThereAndBack::by(by_bundle);
+    let path = "/v1/tenants/two/anchors/one-by-keys";
+    let anchor = super::for_everyone(&by_keys(&world.cloud.world, "one"));
+    let put = world.cloud.manage("PUT", path, &anchor);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let shown_as = |token: &str, kind: &str| {
+        let kind = [("subject_token_type", kind)];
+        world.ask("two", &exchange_form(token, &kind))
+    };
+    let svid = "urn:avouch:params:token-type:jwt-svid";
+    let given = claims(&token(&shown_as(&world.first(), svid)));
+    assert_eq!(given["sub"], "spiffe://two.test/guest");
+    // As any other token its issuer vouches for it, of whom no rule admits anyone.
+    let other = shown_as(&world.first(), "urn:ietf:params:oauth:token-type:jwt");
+    assert_eq!(refusal(&other).1, "issue.exchange_not_admitted");
+    // By its issuer alone it is none.
+    let path = "/v1/tenants/two/anchors/one";
+    let removed = world.cloud.manage("DELETE", path, &json!({}));
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let refused = shown_as(&world.first(), svid);
+    assert_eq!(refusal(&refused).1, "spiffe.trust_domain_unknown");
+}
 
 #[test]
 fn a_way_through_another_tenant_and_back_leads_around_no_bound() {
@@ -530,4 +556,46 @@ fn a_certificate_of_another_tenant_remembers_too_what_it_was_given_for() {
     assert_eq!(said["lineage"][0]["of"], HERE);
     assert_eq!(said["lineage"][0]["anchor"], "github");
     assert_eq!(said["lineage"][1]["anchor"], "one");
+}
+
+/// A WIT-SVID names no issuer, so that what is given for one says of which trust domain it was.
+#[test]
+fn nor_does_a_certificate_for_a_wit_svid_lead_around_a_bound() {
+    let world = ThereAndBack::by(by_bundle);
+    let key = Key::p256("new");
+    let request = pem("CERTIFICATE REQUEST", &crate::world::signing_request(&key));
+    let proof = |tenant: &str, key: &Key| {
+        let htu = json!(format!("https://avouch.test/t/{tenant}/token"));
+        let proof = world.cloud.proof().claim("htu", htu);
+        proof.header("jwk", public(key)).sign_nameless(key)
+    };
+    let send = |tenant: &str, form: &str, key: &Key| {
+        let proof = proof(tenant, key);
+        world.cloud.send_to(tenant, form, &[("dpop", &proof)])
+    };
+    let back = || {
+        let subject = world.cloud.workflow(&json!({"aud": HERE}));
+        let form = exchange_form(&subject, &[("requested_token_type", WIT)]);
+        let wit = token(&send("one", &form, &world.cloud.holder));
+        let now = world.cloud.now();
+        let shown = TokenForge::proof(&wit, THERE)
+            .claim("exp", json!(now + 60))
+            .claim("jti", json!(format!("proof of {}", claims(&wit)["jti"])))
+            .sign_nameless(&world.cloud.holder);
+        let asked = [
+            ("subject_token_type", WIT),
+            ("subject_token_proof", shown.as_str()),
+            ("requested_token_type", X509),
+            ("certificate_request", request.as_str()),
+        ];
+        let form = exchange_form(&wit, &asked);
+        let certificate = token(&send("two", &form, &world.cloud.holder));
+        let form = exchange_form(&certificate, &[("subject_token_type", X509)]);
+        send("one", &form, &key)
+    };
+    let said = claims(&token(&back()));
+    assert_eq!(said["lineage"][0]["anchor"], "github", "{said:?}");
+    assert_eq!(said["lineage"][0].get("of"), None, "{said:?}");
+    world.bound(&json!({"below": ["spiffe://one.test/ci"]}));
+    assert_eq!(refusal(&back()).1, "issue.bound_exceeded");
 }

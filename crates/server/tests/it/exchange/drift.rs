@@ -184,6 +184,10 @@ fn a_new_name_under_a_rule_by_id_is_admitted_and_told() {
         (&one["was"], &one["is"]),
         (&json!("octo-org/octo-repo"), &json!("new-org/octo-repo"))
     );
+    // The rule asks for no name, so there is none to change in it.
+    assert_eq!(one["admitted"], true, "{one}");
+    let change = one["change"].as_str().unwrap();
+    assert!(change.starts_with("nothing in the rule deploy"), "{change}");
 }
 
 #[test]

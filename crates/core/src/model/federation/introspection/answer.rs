@@ -22,6 +22,8 @@ pub struct Introspected {
     token: Digest,
     pub(super) at: Time,
     pub(super) is_active: bool,
+    /// Why what it says is not said of this very token, for whom it is: an answer, and no yes.
+    pub(super) misfit: Option<String>,
     pub(super) claims: Map<String, Value>,
     digest: Digest,
     size: usize,
@@ -70,6 +72,7 @@ impl Introspected {
             token,
             at,
             is_active,
+            misfit: None,
             claims,
             digest: Digest::of(answer),
             size: answer.len(),
@@ -96,16 +99,20 @@ impl Introspected {
             return Err(malformed(format!("it has more than {ANSWER_BYTES} bytes")));
         }
         let own = Jws::claims_of_believed(token, &Limits::default())?;
-        let claims = match Reviewed::read(answer).map_err(malformed)? {
-            Some(reviewed) => Some(reviewed.claims(&own, audiences).map_err(malformed)?),
-            None => None,
+        let reviewed = Reviewed::read(answer).map_err(malformed)?;
+        let claims = reviewed.map(|reviewed| reviewed.claims(&own, audiences));
+        let (is_active, (claims, misfit)) = match claims {
+            Some(Ok(claims)) => (true, (claims, None)),
+            Some(Err(detail)) => (true, (Map::new(), Some(detail))),
+            None => (false, (Map::new(), None)),
         };
         Ok(Self {
             issuer: issuer.to_owned(),
             token: Digest::of(token.as_bytes()),
             at,
-            is_active: claims.is_some(),
-            claims: claims.unwrap_or_default(),
+            is_active,
+            misfit,
+            claims,
             digest: Digest::of(answer),
             size: answer.len(),
         })

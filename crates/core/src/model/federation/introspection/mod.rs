@@ -86,6 +86,7 @@ pub(super) fn still_active(
     match answered(view, issuer, asking, &digest, now) {
         None => Err(Standing::Unknown(Need::Introspection {
             issuer: issuer.issuer().to_owned(),
+            why: None,
         })),
         Some(answer) if !answer.is_active => Err(Standing::Refused(inactive(answer))),
         Some(answer) => Ok(Some((
@@ -229,6 +230,7 @@ impl<'a> OpaqueModel<'a> {
             && self.check_own(one).is_ok();
         (is_admitted && self.answer(one).is_none()).then(|| Need::Introspection {
             issuer: one.issuer.issuer().to_owned(),
+            why: None,
         })
     }
 
@@ -282,6 +284,9 @@ impl<'a> OpaqueModel<'a> {
     /// Reads what the issuer says of the token; it must be its own.
     fn claims(&self, reached: &AnchorKey<'a>) -> Result<(&'a Introspected, Claims<'a>), Reason> {
         let answer = self.answer(reached).ok_or_else(|| self.opaque())?;
+        if let Some(detail) = &answer.misfit {
+            return Err(Self::malformed(reached, detail));
+        }
         if !answer.is_active {
             return Err(inactive(answer));
         }
