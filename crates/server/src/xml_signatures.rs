@@ -22,9 +22,11 @@ use der::pem::LineEnding;
 
 use self::queue::Queue;
 pub use self::queue::Share;
+use self::refused::Refused;
 use crate::fault::Fault;
 
 mod queue;
+mod refused;
 
 /// How many seconds one check may take; whoever waits for the answer waits for it. It takes some 50
 /// ms.
@@ -41,6 +43,9 @@ const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/bin"];
 
 /// The checks of this process.
 static QUEUE: Queue = Queue::new();
+
+/// What they have found not to be signed.
+static REFUSED: Refused = Refused::new();
 
 /// Decides for one of the tenants of a server, and finds out about signatures in XML if the verdict
 /// waits for that.
@@ -101,12 +106,19 @@ fn decide_in(
         return Ok(verdict);
     }
     for one in wanted {
-        let found = find_out(one, share)?;
+        let of = one.digest();
+        let found = match REFUSED.has(&of) {
+            true => XmlFound::NotHeld,
+            false => find_out(one, share)?,
+        };
         let is_held = matches!(found, XmlFound::Held { .. });
-        question.context.xml_signatures.push(XmlSignature {
-            of: one.digest(),
-            found,
-        });
+        if !is_held {
+            REFUSED.note(of);
+        }
+        question
+            .context
+            .xml_signatures
+            .push(XmlSignature { of, found });
         if is_held {
             break;
         }

@@ -141,10 +141,12 @@ mod tests {
                 marks: vec![Mark::subject("a", "b"), Mark::session("a", "c")],
             },
             scopes: None,
+            audiences: None,
         };
         let scoped = Ancestor {
             scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
             thumbprint: Some(Digest::of(b"key")),
+            audiences: Some(vec!["https://a.test".to_owned()]),
             ..ancestor.clone()
         };
         let lineage = vec![ancestor.clone(), scoped.clone()];

@@ -193,6 +193,8 @@ fn under<'a>(
         proxying::check(believed, kind, &audiences)?;
     }
     let of_actor = acting.as_ref().map_or(&[][..], |acting| &acting.lineage);
+    proxying::check_descent(&lineage, kind, &audiences)?;
+    proxying::check_descent(of_actor, kind, &audiences)?;
     let allowed = allowed(statement, &lineage);
     let asked = wanted.scopes.as_deref();
     // Who cannot have it however surely they sign in is not asked to sign in again.

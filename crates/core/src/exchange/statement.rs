@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::delegation::{Actor, read_chain, read_may_act};
+use super::proxying;
 use crate::budget::Limits;
 use crate::credential::jose::json::kind_of;
 use crate::credential::jose::jws::Jws;
@@ -83,6 +84,9 @@ pub struct Ancestor {
     /// How much may be had of it at most, at whatever remove: said where it, or whoever presented it,
     /// asked for no more.
     pub scopes: Option<Vec<String>>,
+    /// For whom alone something may be had on its word, at whatever remove, where it says so
+    /// (`ProxyRestriction` of SAML Core 2.5.1.6).
+    pub audiences: Option<Vec<String>>,
 }
 
 impl Statement {
@@ -257,6 +261,7 @@ pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
 impl Serialize for Ancestor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let told = [
+            self.audiences.is_some(),
             self.of.is_some(),
             self.scopes.is_some(),
             self.thumbprint.is_some(),
@@ -264,6 +269,10 @@ impl Serialize for Ancestor {
         let count = 6 + told.into_iter().filter(|is_told| *is_told).count();
         let mut members = serializer.serialize_struct("Ancestor", count)?;
         members.serialize_field("anchor", &self.anchor)?;
+        match &self.audiences {
+            Some(audiences) => members.serialize_field("audiences", audiences)?,
+            None => members.skip_field("audiences")?,
+        }
         members.serialize_field("born", &self.birth.at.map(Time::unix))?;
         members.serialize_field("digest", &self.digest)?;
         members.serialize_field("iss", &self.issuer)?;
@@ -326,6 +335,14 @@ impl Ancestor {
                 None => None,
                 Some(scopes) => Some(words(scopes.as_str()?)),
             },
+            audiences: match value.get("audiences") {
+                None => None,
+                Some(Value::Array(named)) => {
+                    let named = named.iter().map(|one| one.as_str().map(str::to_owned));
+                    Some(named.collect::<Option<_>>()?)
+                }
+                Some(_) => return None,
+            },
         })
     }
 
@@ -370,6 +387,7 @@ impl Ancestor {
             thumbprint: reached.thumbprint,
             digest,
             scopes: None,
+            audiences: proxying::audiences(identity).map(<[String]>::to_vec),
         }
     }
 }

@@ -78,6 +78,8 @@ pub struct Fetcher {
     budgets: Budgets,
     /// What is due by schedule waits for its turn, and takes nothing from what someone causes.
     scheduled: Budgets,
+    /// Signals are sent whoever of those who get them hangs, and take no place from keys that are fetched.
+    sent: Budgets,
     /// What strangers cause by what they present is paid from a purse of its own.
     questions: Questions,
 }
@@ -103,6 +105,7 @@ impl Fetcher {
             connector: Connector::of(permitted, Lookups::of(resolver)),
             budgets: Budgets::of_fetches(),
             scheduled: Budgets::of_fetches(),
+            sent: Budgets::of_fetches(),
             questions: Questions::default(),
         }
     }
@@ -111,6 +114,7 @@ impl Fetcher {
     pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
         self.budgets.forget_tenant(tenant);
         self.scheduled.forget_tenant(tenant);
+        self.sent.forget_tenant(tenant);
         self.questions.forget_tenant(tenant);
     }
 
@@ -121,6 +125,16 @@ impl Fetcher {
     /// `fetch.*`, or what failed on our side.
     pub async fn fetch(&self, tenant: &TenantId, request: &Request) -> Result<Fetched, Refused> {
         let place = self.budgets.take(tenant, Instant::now())?;
+        self.fetch_at(&place, tenant, request).await
+    }
+
+    /// As [`Fetcher::fetch`], sending what a tenant tells others.
+    pub(crate) async fn send(
+        &self,
+        tenant: &TenantId,
+        request: &Request,
+    ) -> Result<Fetched, Refused> {
+        let place = self.sent.take(tenant, Instant::now())?;
         self.fetch_at(&place, tenant, request).await
     }
 
@@ -366,5 +380,20 @@ fn broken(target: &Target, error: &hyper::Error) -> Reason {
     Reason::FetchBroken {
         host: target.host(),
         detail: error.to_string().chars().take(256).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_that_hang_take_no_place_of_what_is_fetched() {
+        let fetcher = Fetcher::new(Permitted::default());
+        let (tenant, now) = (TenantId::parse("one").unwrap(), Instant::now());
+        let sending: Vec<Place> =
+            std::iter::from_fn(|| fetcher.sent.take(&tenant, now).ok()).collect();
+        assert_eq!(sending.len(), 8);
+        assert!(fetcher.budgets.take(&tenant, now).is_ok());
     }
 }

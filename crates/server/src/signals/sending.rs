@@ -151,7 +151,7 @@ impl Plane {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, &authorization);
         }
-        let fetched = self.fetcher().fetch(tenant.id(), &request).await?;
+        let fetched = self.fetcher().send(tenant.id(), &request).await?;
         match fetched.status() {
             200 | 202 => Ok(Some(Sent::Taken)),
             // RFC 8935 2.3: what is wrong is the event itself.

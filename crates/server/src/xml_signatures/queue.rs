@@ -146,11 +146,14 @@ mod tests {
     use avouch_core::crypto::AwsLc;
     use avouch_core::question::{Context, Profile, Purpose, Question};
     use avouch_core::time::Time;
-    use avouch_testkit::saml_hostile::{AUDIENCE, RECIPIENT, anchor, good};
+    use avouch_core::verdict::{Need, Verdict};
+    use avouch_core::view::View;
+    use avouch_testkit::saml::{ID, response};
+    use avouch_testkit::saml_hostile::{AUDIENCE, RECIPIENT, anchor, forge, good, key};
     use avouch_testkit::token::NOW_SECONDS;
     use serde_json::json;
 
-    use super::super::{QUEUE, decide};
+    use super::super::{QUEUE, REFUSED, decide};
     use super::*;
 
     fn tenant(name: &str) -> TenantId {
@@ -214,14 +217,14 @@ mod tests {
         });
     }
 
-    /// Whether there is no room to find out about an assertion that is shown to a tenant.
-    fn is_turned_away(tenant: &TenantId) -> bool {
+    /// An assertion that is shown to a tenant.
+    fn shown(tenant: &TenantId, document: String) -> (Question, View) {
         let trust = json!({"anchors": [anchor()]}).to_string();
         let trust = TrustDocument::read(trust.as_bytes(), tenant, "a test").unwrap();
         let view = TrustDocument::view(tenant.clone(), vec![trust]);
-        let mut question = Question {
+        let question = Question {
             tenant: tenant.clone(),
-            credential: Credential::Saml(good()),
+            credential: Credential::Saml(document),
             profile: Profile::Private,
             purpose: Purpose::Any,
             now: Time::from_unix(NOW_SECONDS),
@@ -231,6 +234,32 @@ mod tests {
                 ..Context::default()
             },
         };
+        (question, view)
+    }
+
+    /// Nobody looks again at what was found not to be signed.
+    #[test]
+    fn what_is_known_not_to_be_signed_is_refused_without_a_turn() {
+        let document = forge().with(ID, "_refused_before").sign(&key());
+        let (mut question, view) = shown(&tenant("three"), response(&document));
+        let verdict = avouch_core::decide(&question, &view, &AwsLc, &mut Budget::default());
+        let Verdict::Undetermined(needs) = verdict else {
+            panic!("it takes looking at: {verdict:?}");
+        };
+        let [Need::XmlSignature(wanted)] = needs.as_slice() else {
+            panic!("there is one signature: {needs:?}");
+        };
+        REFUSED.note(wanted.digest());
+        let verdict = decide(&mut question, &view, &AwsLc, &Budget::default());
+        let Ok(Verdict::Reject(refusal)) = verdict else {
+            panic!("it was looked at: {verdict:?}");
+        };
+        assert_eq!(refusal.reason().code(), "federation.saml_signature_invalid");
+    }
+
+    /// Whether there is no room to find out about an assertion that is shown to a tenant.
+    fn is_turned_away(tenant: &TenantId) -> bool {
+        let (mut question, view) = shown(tenant, good());
         // Where the program is not installed, that is found out after its turn.
         let decided = decide(&mut question, &view, &AwsLc, &Budget::default());
         decided.is_err_and(|fault| fault.to_string().contains("too many are waiting"))

@@ -279,6 +279,7 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
                 marks: vec![Mark::subject("https://a.test", id)],
             },
             scopes: Some(vec!["read".to_owned(), "write".to_owned()]),
+            audiences: None,
         }],
         ..intent(id, recorded)
     }

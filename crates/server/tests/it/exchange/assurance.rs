@@ -81,16 +81,6 @@ fn hostile_57_an_issuer_is_believed_about_factors_as_it_is_registered() {
     refused(json!({"acr": "gold"}));
     trust(json!({"multi_factor_acr": ["gold"]}));
     refused(json!({"acr": "silver"}));
-    // A client that signs the subject in again must know that it takes another factor, and by which class.
-    let answer = service.for_person(
-        &service.person(&json!({"acr": "silver", "amr": ["pwd"]})),
-        None,
-    );
-    assert_eq!(answer.json()["acr_values"], "gold", "{}", answer.body);
-    let challenge = answer.header("www-authenticate").unwrap();
-    assert!(challenge.contains("acr_values=\"gold\""), "{challenge}");
-    let description = answer.json()["error_description"].to_string();
-    assert!(description.contains("several factors"), "{description}");
     let access = claims(&token(&given(json!({"acr": "gold"}))));
     assert_eq!(
         (&access["acr"], &access["amr"]),
@@ -122,6 +112,27 @@ fn hostile_57_an_issuer_is_believed_about_factors_as_it_is_registered() {
     );
     rule["assurance"]["otherwise"] = json!({"lifetime": 60});
     assert_eq!(cloud.manage("PUT", path, &rule).status, 200);
+}
+
+/// RFC 9470 3: a client that signs the subject in again must know that it takes another factor, and how to
+/// ask the issuer for that.
+#[test]
+fn a_challenge_names_the_classes_that_mean_several_factors_to_the_issuer() {
+    let service = Service::new(&[("assurance", json!({"multi_factor": true}))]);
+    let keys = jwks(&[jwk(&service.people, "p")]);
+    let anchor = json!({
+        "issuer": PEOPLE, "jwks": keys, "assurance": {"multi_factor_acr": ["gold"]},
+    });
+    service.cloud.anchor("people", &anchor);
+    let answer = service.for_person(
+        &service.person(&json!({"acr": "silver", "amr": ["pwd"]})),
+        None,
+    );
+    assert_eq!(answer.json()["acr_values"], "gold", "{}", answer.body);
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert!(challenge.contains("acr_values=\"gold\""), "{challenge}");
+    let description = answer.json()["error_description"].to_string();
+    assert!(description.contains("several factors"), "{description}");
 }
 
 #[test]

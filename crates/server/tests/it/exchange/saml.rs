@@ -160,3 +160,50 @@ fn nothing_is_given_on_the_word_of_an_assertion_that_does_not_allow_it() {
         }
     }
 }
+
+/// Nor through what is given: whom an assertion names alone is named by all that descends from it.
+#[test]
+fn nor_is_it_at_a_further_exchange() {
+    if let Err(why) = xmlsec1() {
+        return println!("skipped: SAML with xmlsec1: {why}");
+    }
+    let cloud = trusting();
+    let rule = |from: serde_json::Value, gives: &str, audiences: &[&str]| {
+        json!({
+            "from": from,
+            "gives": {
+                "spiffe_id": gives, "kinds": ["jwt-svid"], "audiences": audiences, "lifetime": 120,
+            },
+            "owner": "the platform team", "reason": "operators sign in",
+        })
+    };
+    let of_staff = json!({"anchor": "staff", "facts": {"claims.department": "ops"}});
+    cloud.rule(
+        "staff",
+        &rule(of_staff, "spiffe://one.test/staff", &[OURSELVES]),
+    );
+    let again = json!({"trust_domain": "one.test", "facts": {"spiffe.path": "/staff"}});
+    cloud.rule("again", &rule(again, "spiffe://one.test/db", &[CLOUD]));
+    for (number, named, code) in [
+        (1, vec![OURSELVES], "issue.proxy_restricted"),
+        (2, vec![OURSELVES, CLOUD], ""),
+    ] {
+        let audiences = named.iter();
+        let audiences: String = audiences
+            .map(|one| format!("<saml:Audience>{one}</saml:Audience>"))
+            .collect();
+        let conditions =
+            format!("<saml:ProxyRestriction>{audiences}</saml:ProxyRestriction></saml:Conditions>");
+        let forge =
+            assertion(&cloud, &format!("_d{number}")).with("</saml:Conditions>", &conditions);
+        let document = encoded(&response(&forge.sign(&key())));
+        let first = token(&cloud.exchange(&document, &[("subject_token_type", SAML2)]));
+        assert_eq!(claims(&first)["lineage"][0]["audiences"], json!(named));
+        let second = cloud.exchange(&first, &[]);
+        if code.is_empty() {
+            assert_eq!(claims(&token(&second))["sub"], "spiffe://one.test/db");
+        } else {
+            assert_eq!(refusal(&second).1, code);
+        }
+    }
+}
