@@ -159,9 +159,21 @@ impl Entitled {
             let mut svids = self.x509_svids.iter();
             svids.any(|svid| svid.spiffe_id.trust_domain() == name)
         };
-        let of_x509 = too_long(&self.x509_bundles, of_ders, own, &self.tenants, NO_BUNDLE);
+        let of_x509 = too_long(
+            &self.x509_bundles,
+            |ders| of_ders(ders),
+            own,
+            &self.tenants,
+            NO_BUNDLE,
+        );
         let of_jwt = too_long(&self.jwt_bundles, of_keys, own, &self.tenants, NO_BUNDLE);
-        let of_lists = too_long(&self.crls, of_ders, own, &self.tenants, NO_LISTS);
+        let of_lists = too_long(
+            &self.crls,
+            |ders| of_ders(ders),
+            own,
+            &self.tenants,
+            NO_LISTS,
+        );
         self.x509_bundles.retain(|name, _| !of_x509.contains(name));
         self.jwt_bundles.retain(|name, _| !of_jwt.contains(name));
         self.crls.retain(|name, _| !of_lists.contains(name));
@@ -237,7 +249,7 @@ fn too_long<T>(
     without_room(known.collect(), words)
 }
 
-fn of_ders(ders: &Vec<Vec<u8>>) -> usize {
+fn of_ders(ders: &[Vec<u8>]) -> usize {
     ders.iter().map(Vec::len).sum()
 }
 

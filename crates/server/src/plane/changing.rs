@@ -16,8 +16,9 @@ use crate::reach::Concerned;
 use crate::signals;
 use crate::tenant::Tenant;
 
-/// How often a change is worked out anew because another server was faster.
-const MOST_ATTEMPTS: usize = 32;
+/// How often a change is worked out anew because another server was faster: where several write to one
+/// tenant without a pause, one of them may be slower many times over.
+const MOST_ATTEMPTS: usize = 512;
 
 impl Plane {
     /// Stores changes, and shows them once they are durable.

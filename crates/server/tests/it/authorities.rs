@@ -10,7 +10,7 @@ use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
 use crate::http::Answer;
-use crate::superiors::{Root, brought};
+use crate::superiors::{Root, brought, brought_for};
 use crate::world::{World, signing_request};
 
 /// The authority of the root tenant that signs certificates.
@@ -210,6 +210,27 @@ fn what_only_a_root_elsewhere_can_follow_is_tainted_when_its_successor_is_there_
     let left = left.filter(|one| one["kind"] == "x509" && one["role"] == "intermediate");
     assert!(left.clone().count() > 0);
     assert!(left.into_iter().all(|one| one["state"] != "active"));
+}
+
+#[test]
+fn an_intermediate_that_is_for_servers_alone_or_for_clients_alone_is_not_taken() {
+    const SERVERS: &str = "1.3.6.1.5.5.7.3.1";
+    const CLIENTS: &str = "1.3.6.1.5.5.7.3.2";
+    let world = World::new();
+    let token = world.operator();
+    let corporate = Root::of("corporate");
+    let import = |purposes: &[&str]| brought_for(&world, &token, &corporate, Some(purposes));
+    for alone in [SERVERS, CLIENTS] {
+        let refused = import(&[alone]);
+        assert_eq!(
+            refused.code(),
+            "pki.extended_key_usage_not_permitted",
+            "{}",
+            refused.body
+        );
+    }
+    let both = import(&[SERVERS, CLIENTS]);
+    assert_eq!(both.status, 200, "{}", both.body);
 }
 
 #[test]

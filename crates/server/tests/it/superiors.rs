@@ -544,6 +544,16 @@ impl Root {
 
 /// Asks for the certificate of an intermediate, has it signed by a root elsewhere, and brings it.
 pub(crate) fn brought(world: &World, token: &str, root: &Root) -> Answer {
+    brought_for(world, token, root, None)
+}
+
+/// The same, of a certificate that is for these purposes alone.
+pub(crate) fn brought_for(
+    world: &World,
+    token: &str,
+    root: &Root,
+    purposes: Option<&[&str]>,
+) -> Answer {
     let path = "/v1/tenants/one/trust-domains/one.test";
     let request = world.send(token, "POST", &format!("{path}/csr"), &json!({}));
     assert_eq!(request.status, 200, "{}", request.body);
@@ -553,12 +563,15 @@ pub(crate) fn brought(world: &World, token: &str, root: &Root) -> Answer {
         .to_owned();
     let blocks = avouch_api::text::pem_blocks(&request).unwrap();
     let public = PublicHalf::from_signing_request(&blocks[0].decode().unwrap()).unwrap();
-    let own = CertificateForge::authority("Intermediate", &root.key)
+    let mut own = CertificateForge::authority("Intermediate", &root.key)
         .valid(HOLDS.0, HOLDS.1)
         .public_key_info(public.info().to_vec())
         .with(extension::subject_key_id(&public.identifier()))
-        .names(&[GeneralName::uri("spiffe://one.test")])
-        .sign(&"Corporate".into(), &root.key);
+        .names(&[GeneralName::uri("spiffe://one.test")]);
+    if let Some(purposes) = purposes {
+        own = own.with(extension::extended_key_usage(purposes));
+    }
+    let own = own.sign(&"Corporate".into(), &root.key);
     let chain = [&own, &root.certificate];
     let chain = chain.map(|der| avouch_api::text::to_pem("CERTIFICATE", der));
     let body = json!({ "certificates": chain.concat() });
