@@ -242,12 +242,9 @@ impl Delegated {
         if workload.has_ended() {
             return Err(has_ended());
         }
+        let shown = svids.iter().map(|svid| (&svid.tenant, jwt_svid(svid)));
         Ok(Response::new(FetchJwtsviDsResponse {
-            svids: fitting(
-                svids.iter().map(jwt_svid).collect(),
-                domain_of_token,
-                LONGEST,
-            ),
+            svids: fitting(shown.collect(), LONGEST),
         }))
     }
 }
@@ -449,18 +446,12 @@ fn x509_svids(entitled: &Entitled) -> SubscribeToX509sviDsResponse {
         federates_with: foreign.map(id_of).collect(),
     };
     let room = LONGEST.saturating_sub(response.encoded_len());
-    response.x509_svids = fitting(svids.iter().map(x509_svid).collect(), domain_of_svid, room);
+    let shown = svids.iter().map(|svid| {
+        let tenant = entitled.tenant_of(svid.spiffe_id.trust_domain());
+        (tenant, x509_svid(svid))
+    });
+    response.x509_svids = fitting(shown.collect(), room);
     response
-}
-
-fn domain_of_svid(svid: &X509svidWithKey) -> &str {
-    let id = svid.x509_svid.as_ref().and_then(|svid| svid.id.as_ref());
-    id.map(|id| id.trust_domain.as_str()).unwrap_or_default()
-}
-
-fn domain_of_token(svid: &types::Jwtsvid) -> &str {
-    let id = svid.id.as_ref();
-    id.map(|id| id.trust_domain.as_str()).unwrap_or_default()
 }
 
 fn x509_svid(svid: &X509Svid) -> X509svidWithKey {

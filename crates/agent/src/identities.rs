@@ -8,7 +8,7 @@ use std::sync::Arc;
 use avouch_core::credential::jose::bundle::Bundle;
 use avouch_core::credential::jose::jwk::{Jwk, KeySet};
 use avouch_core::crypto::KeyKind;
-use avouch_core::id::{SpiffeId, TrustDomain};
+use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
 use avouch_core::reason::Reason;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use crate::message::{Known, MOST_KNOWN, without_room};
 use crate::nearest::NearMiss;
 use crate::selector::Selector;
 
@@ -85,9 +86,14 @@ pub trait Identities: Send + Sync + 'static {
 pub struct Entitled {
     x509_svids: Vec<X509Svid>,
     x509_bundles: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
-    crls: Vec<Vec<u8>>,
+    crls: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
     jwt_bundles: BTreeMap<TrustDomain, JwtBundle>,
+    tenants: Tenants,
 }
+
+/// Whose word counts of each trust domain. What has no room in a message is left out by turns of tenants; a
+/// trust domain that is not among them takes a turn of its own.
+pub type Tenants = BTreeMap<TrustDomain, TenantId>;
 
 /// Why this is not all that a workload needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +112,10 @@ pub enum Incomplete {
 impl Entitled {
     /// Takes the X.509-SVIDs, the default identity first; the CA certificates (DER) and the JWT
     /// bundles of each trust domain that the workload may rely on, its own among them; and
-    /// revocation lists (DER). Of two identities with the same hint the second loses it.
+    /// revocation lists (DER) of each. Of two identities with the same hint the second loses it.
+    ///
+    /// What is too long for a message is left out ([`Tenants`]), and what cannot be without it: an
+    /// identity whose bundle has no room.
     ///
     /// # Errors
     ///
@@ -114,8 +123,9 @@ impl Entitled {
     pub fn new(
         x509_svids: Vec<X509Svid>,
         x509_bundles: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
-        crls: Vec<Vec<u8>>,
+        crls: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
         jwt_bundles: BTreeMap<TrustDomain, JwtBundle>,
+        tenants: Tenants,
     ) -> Result<Self, Incomplete> {
         if x509_svids.is_empty() {
             return Err(Incomplete::NoSvid);
@@ -129,14 +139,49 @@ impl Entitled {
                 return Err(Incomplete::NoJwtBundle(trust_domain.clone()));
             }
         }
-        let mut x509_svids = x509_svids;
-        keep_first(x509_svids.iter_mut().map(|svid| &mut svid.hint));
-        Ok(Self {
+        let mut all = Self {
             x509_svids,
             x509_bundles,
             crls,
             jwt_bundles,
-        })
+            tenants,
+        };
+        all.leave_out_what_is_too_long();
+        if all.x509_svids.is_empty() {
+            return Err(Incomplete::NoSvid);
+        }
+        keep_first(all.x509_svids.iter_mut().map(|svid| &mut svid.hint));
+        Ok(all)
+    }
+
+    fn leave_out_what_is_too_long(&mut self) {
+        let own = |name: &TrustDomain| {
+            let mut svids = self.x509_svids.iter();
+            svids.any(|svid| svid.spiffe_id.trust_domain() == name)
+        };
+        let of_x509 = too_long(
+            &self.x509_bundles,
+            |ders| of_ders(ders),
+            own,
+            &self.tenants,
+            NO_BUNDLE,
+        );
+        let of_jwt = too_long(&self.jwt_bundles, of_keys, own, &self.tenants, NO_BUNDLE);
+        let of_lists = too_long(
+            &self.crls,
+            |ders| of_ders(ders),
+            own,
+            &self.tenants,
+            NO_LISTS,
+        );
+        self.x509_bundles.retain(|name, _| !of_x509.contains(name));
+        self.jwt_bundles.retain(|name, _| !of_jwt.contains(name));
+        self.crls.retain(|name, _| !of_lists.contains(name));
+        let (x509, jwt) = (&self.x509_bundles, &self.jwt_bundles);
+        self.x509_svids.retain(|svid| {
+            let name = svid.spiffe_id.trust_domain();
+            x509.contains_key(name) && jwt.contains_key(name)
+        });
     }
 
     /// The X.509-SVIDs, at least one, the default identity first.
@@ -158,15 +203,64 @@ impl Entitled {
             .filter(|(_, bundle)| !bundle.is_empty())
     }
 
-    /// The revocation lists, as DER.
-    pub fn crls(&self) -> &[Vec<u8>] {
+    /// The revocation lists, as DER, of each trust domain.
+    pub fn crls(&self) -> &BTreeMap<TrustDomain, Vec<Vec<u8>>> {
         &self.crls
+    }
+
+    /// Whose turn it is with an identity of this trust domain.
+    pub(crate) fn tenant_of(&self, trust_domain: &TrustDomain) -> String {
+        tenant_of(&self.tenants, trust_domain)
     }
 
     /// The JWT keys of each trust domain.
     pub fn jwt_bundles(&self) -> &BTreeMap<TrustDomain, JwtBundle> {
         &self.jwt_bundles
     }
+}
+
+/// What the log says of a bundle without room: nobody is believed by mistake for lack of it.
+const NO_BUNDLE: &str = "all bundles that a workload knows are too long for one message of 4 MiB, so that of this \
+     trust domain is left out: nobody of it is believed there";
+
+/// The same of revocation lists: there a verifier that does without lists believes what they name.
+const NO_LISTS: &str = "the revocation lists of this trust domain are too long for one message of 4 MiB, so they \
+     are left out: a verifier that asks for a list refuses all of that trust domain, and one that does not \
+     believes what is revoked until it ends; replace the authority that signed it in place of many certificates";
+
+fn too_long<T>(
+    known: &BTreeMap<TrustDomain, T>,
+    length: fn(&T) -> usize,
+    own: impl Fn(&TrustDomain) -> bool,
+    tenants: &Tenants,
+    words: &'static str,
+) -> Vec<TrustDomain> {
+    let all: usize = known.values().map(length).sum();
+    // As it is nearly always: whose each is need not be looked at.
+    if all <= MOST_KNOWN / 2 {
+        return Vec::new();
+    }
+    let known = known.iter().map(|(trust_domain, what)| Known {
+        trust_domain,
+        tenant: tenant_of(tenants, trust_domain),
+        is_own: own(trust_domain),
+        length: length(what),
+    });
+    without_room(known.collect(), words)
+}
+
+fn of_ders(ders: &[Vec<u8>]) -> usize {
+    ders.iter().map(Vec::len).sum()
+}
+
+fn of_keys(bundle: &JwtBundle) -> usize {
+    bundle.as_json().len()
+}
+
+fn tenant_of(tenants: &Tenants, trust_domain: &TrustDomain) -> String {
+    let tenant = tenants.get(trust_domain).map(ToString::to_string);
+    // No tenant has a name with a slash.
+    tenant.unwrap_or_else(|| format!("/{trust_domain}"))
 }
 
 /// Leaves each hint with the first who has it (SPIFFE Workload API 5.2.1: no two are alike).
@@ -201,6 +295,7 @@ pub struct X509Svid {
 pub struct WitEntitled {
     svids: Vec<WitSvid>,
     bundles: BTreeMap<TrustDomain, JwtBundle>,
+    tenants: Tenants,
 }
 
 impl WitEntitled {
@@ -212,13 +307,30 @@ impl WitEntitled {
     /// When there is no WIT-SVID.
     pub fn new(
         mut svids: Vec<WitSvid>,
-        bundles: BTreeMap<TrustDomain, JwtBundle>,
+        mut bundles: BTreeMap<TrustDomain, JwtBundle>,
+        tenants: Tenants,
     ) -> Result<Self, Incomplete> {
         if svids.is_empty() {
             return Err(Incomplete::NoSvid);
         }
+        let own = |name: &TrustDomain| {
+            svids
+                .iter()
+                .any(|svid| svid.spiffe_id.trust_domain() == name)
+        };
+        let left_out = too_long(&bundles, of_keys, own, &tenants, NO_BUNDLE);
+        bundles.retain(|name, _| !left_out.contains(name));
         keep_first(svids.iter_mut().map(|svid| &mut svid.hint));
-        Ok(Self { svids, bundles })
+        Ok(Self {
+            svids,
+            bundles,
+            tenants,
+        })
+    }
+
+    /// Whose turn it is with an identity of this trust domain.
+    pub(crate) fn tenant_of(&self, trust_domain: &TrustDomain) -> String {
+        tenant_of(&self.tenants, trust_domain)
     }
 
     /// The WIT-SVIDs, at least one, the default identity first.
@@ -248,6 +360,8 @@ pub struct WitSvid {
 /// One JWT-SVID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtSvid {
+    /// Whose entry gives it.
+    pub tenant: TenantId,
     /// Its SPIFFE ID.
     pub spiffe_id: SpiffeId,
     /// The token.
@@ -522,7 +636,8 @@ mod tests {
         let jwt = BTreeMap::from([(own(), jwt_bundle())]);
         let svids = || vec![svid("spiffe://demo.avouch.test/web", None)];
         let new = |svids, x509: &BTreeMap<_, _>, jwt: &BTreeMap<_, _>| {
-            Entitled::new(svids, x509.clone(), Vec::new(), jwt.clone()).map(drop)
+            let (x509, jwt) = (x509.clone(), jwt.clone());
+            Entitled::new(svids, x509, BTreeMap::new(), jwt, Tenants::new()).map(drop)
         };
         assert_eq!(new(svids(), &x509, &jwt), Ok(()));
         assert_eq!(new(Vec::new(), &x509, &jwt), Err(Incomplete::NoSvid));
@@ -544,8 +659,9 @@ mod tests {
                 svid("spiffe://demo.avouch.test/d", Some("external")),
             ],
             BTreeMap::from([(own(), vec![vec![1]])]),
-            Vec::new(),
+            BTreeMap::new(),
             BTreeMap::from([(own(), jwt_bundle())]),
+            Tenants::new(),
         )
         .unwrap();
         let hints: Vec<Option<&str>> = entitled

@@ -78,7 +78,7 @@ pub use endpoint::{Endpoint, Limits};
 pub use executable::Executables;
 pub use identities::{
     Entitled, Entitlement, Hint, Identities, Incomplete, JwtBundle, JwtBundleMalformed, JwtSvid,
-    NotIssued, Pending, PrivateKey, Token, ValidJwt, WitEntitled, WitEntitlement, WitSvid,
+    NotIssued, Pending, PrivateKey, Tenants, Token, ValidJwt, WitEntitled, WitEntitlement, WitSvid,
     X509Svid,
 };
 pub use kubelet::{Kubelet, KubeletAccess, KubeletFault};

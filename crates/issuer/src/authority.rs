@@ -128,6 +128,15 @@ impl X509Authority {
         })
     }
 
+    /// The same authority, so that what it would sign is decided on for this purpose.
+    #[must_use]
+    pub(crate) fn tried_for(self, purpose: Purpose) -> Self {
+        Self {
+            leaf_purpose: purpose,
+            ..self
+        }
+    }
+
     /// The same authority at another point of its life.
     #[must_use]
     pub fn with_life(self, life: LifeCycle) -> Self {

@@ -1,6 +1,8 @@
 //! The life of an authority: prepared, active, retired, tainted, revoked.
 //!
 //! ```text
+//!                                ┌─by hand──┐
+//!                                ▼          │
 //! (requested) ──► prepared ──► active ──► retired ──► (expired)
 //!                     └───────────┴──────────┴──► tainted ──► revoked
 //! ```
@@ -138,6 +140,16 @@ impl LifeCycle {
     /// allow.
     pub fn activate(self, authority: &str) -> Result<Self, Reason> {
         self.step(State::Active, &[State::Prepared], "be activated", authority)
+    }
+
+    /// It signs from now on because someone wants it to, also where another has followed it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `issue.authority_state` unless it was prepared or retired.
+    pub fn activate_by_hand(self, authority: &str) -> Result<Self, Reason> {
+        let from = [State::Prepared, State::Retired];
+        self.step(State::Active, &from, "be activated", authority)
     }
 
     /// It signs no more.
@@ -387,9 +399,10 @@ mod tests {
         use State::{Active, Prepared, Requested, Retired, Revoked, Tainted};
         type Transition = fn(LifeCycle, &str) -> Result<LifeCycle, Reason>;
         let answer: Transition = |life, name| life.answer(name, at(0), at(10));
-        let table: [(Transition, State, &[State]); 5] = [
+        let table: [(Transition, State, &[State]); 6] = [
             (answer, Prepared, &[Requested]),
             (LifeCycle::activate, Active, &[Prepared]),
+            (LifeCycle::activate_by_hand, Active, &[Prepared, Retired]),
             (LifeCycle::retire, Retired, &[Active]),
             (LifeCycle::taint, Tainted, &[Prepared, Active, Retired]),
             (LifeCycle::revoke, Revoked, &[Tainted]),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use avouch_core::credential::x509::Certificate;
 use avouch_core::id::{SpiffeId, TenantId, TrustDomain};
+use avouch_core::question::Purpose;
 use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 
@@ -92,7 +93,6 @@ impl Taking<'_> {
             );
         }
         let chain: Vec<Vec<u8>> = chain.iter().map(|one| one.der().to_vec()).collect();
-        let authority = Arc::new(self.trial(signer, &chain)?);
         let id = SpiffeId::parse(&format!("spiffe://{}/sample", self.trust_domain))?;
         let request = X509Request {
             id,
@@ -108,9 +108,15 @@ impl Taking<'_> {
                 .map_err(|_| Fault::Bug("a lifetime contradicts itself"))?,
             ..X509Profile::default()
         };
-        profile
-            .prepare(&authority, request, self.now, random)?
-            .lint()?;
+        // A workload is a server and a client with one X.509-SVID.
+        for purpose in [Purpose::Server, Purpose::Client] {
+            let trial = self.trial(Arc::clone(&signer), &chain)?;
+            let trial = Arc::new(trial.tried_for(purpose));
+            profile
+                .prepare(&trial, request.clone(), self.now, random)?
+                .lint()?;
+        }
+        let authority = Arc::new(self.trial(signer, &chain)?);
         self.try_list(&authority, random)?;
         Ok(chain)
     }

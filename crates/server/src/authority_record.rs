@@ -275,7 +275,9 @@ pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
         | AuthorityState::Tainted => true,
         AuthorityState::Requested | AuthorityState::Revoked => false,
     };
-    let is_valid = record.kind == AuthorityKind::X509 && is_there && now <= record.not_after;
+    // What one of the future signs, from when a clock was ahead, is worth nothing until then.
+    let lasts = record.not_before <= now && now <= record.not_after;
+    let is_valid = record.kind == AuthorityKind::X509 && is_there && lasts;
     is_valid && may_sign_lists(record)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use avouch_core::id::{SpiffeId, TrustDomain, hex};
-use avouch_core::reason::{Reason, printable};
+use avouch_core::reason::Reason;
 use avouch_core::template::Whose;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
@@ -119,36 +119,6 @@ impl Plane {
             }
         }
         self.settle_entries(tenant, worked_out)
-    }
-
-    /// Puts an entry if what has its name meets what is asked of it: nothing else is stored in between.
-    ///
-    /// # Errors
-    ///
-    /// `issue.precondition_failed`, or what failed on our side; what is wrong with the entry is its answer.
-    pub fn put_entry_if(
-        &self,
-        tenant: &Arc<Tenant>,
-        draft: &EntryDraft,
-        meets: impl Fn(Option<&Entry>) -> bool,
-    ) -> Result<Answers<Entry>, Refused> {
-        let name = draft.id.as_deref().unwrap_or_default();
-        self.settle_entries(tenant, || {
-            let id = EntryId::parse(name);
-            let is_met = tenant.read(|snapshot| {
-                let there = id.as_ref().and_then(|id| snapshot.entries.get(id));
-                let there = there.map(AsRef::as_ref);
-                meets(there)
-            });
-            match is_met {
-                true => self.worked_out(tenant, std::slice::from_ref(draft), Existing::Replace),
-                false => Err(Reason::IssuePreconditionFailed {
-                    object: "registration entry",
-                    name: printable(name),
-                }
-                .into()),
-            }
-        })
     }
 
     /// The answer for each, and the changes of those that are in order.

@@ -18,8 +18,8 @@ use avouch_core::reason::Reason;
 use avouch_core::time::Time;
 use avouch_issuer::life_cycle::State;
 use avouch_store::{
-    AuthorityId, AuthorityRecord, AuthorityState, AuthorityUse, Change, Key, Object,
-    RevokedCertificate, Sequence, Upstream,
+    AuthorityId, AuthorityRecord, AuthorityState, Change, Key, Object, RevokedCertificate,
+    Sequence, Upstream,
 };
 
 use crate::authority_record::{self, NameBounds, in_state, life_of, with_revoked};
@@ -226,7 +226,8 @@ impl Plane {
     }
 
     /// Prepares a successor for each authority of a trust domain that signs, without waiting for
-    /// its time; it signs when its predecessor is tainted or ends. What a root elsewhere signs is brought.
+    /// its time; it signs when its predecessor is tainted or ends. What a root elsewhere signs is brought;
+    /// below our own root, if it still is there, one is prepared that signs when nothing else does.
     ///
     /// # Errors
     ///
@@ -235,7 +236,8 @@ impl Plane {
         unless_moved(|| {
             let mut draft = Draft::of(self, tenant, trust_domain.clone());
             for group in draft.groups() {
-                if draft.makes_successors(group) && !draft.has(group, State::Prepared) {
+                let is_made = draft.makes_successors(group) || draft.has_way_back(group);
+                if is_made && !draft.has(group, State::Prepared) {
                     draft.prepare(group)?;
                 }
             }
@@ -362,7 +364,13 @@ impl<'a> Draft<'a> {
     /// Taints those of the authorities that can be, and has others sign with the same change: at no
     /// moment is there none that signs, unless `anyway`.
     fn taint_all(mut self, records: Vec<AuthorityRecord>, anyway: bool) -> Result<(), Refused> {
-        let signed = self.signing_services();
+        // Where nothing signs just now, what could is as good.
+        let could_sign = |record: &&AuthorityRecord| {
+            Group::Root.has(record) && record.state == AuthorityState::Active
+        };
+        let root = self.records.values().find(could_sign);
+        let root = root.map(|record| record.id.clone());
+        let signed = self.signing_services().or(root);
         for record in records {
             if let Ok(life) = life_of(&record)?.taint(record.id.as_str()) {
                 self.put(in_state(&record, life.state(), self.now)?);
@@ -382,10 +390,9 @@ impl<'a> Draft<'a> {
 
     /// The authority that signs X.509-SVIDs, if one does.
     fn signing_services(&self) -> Option<AuthorityId> {
-        let services = Group::Intermediate(AuthorityUse::Services);
         let mut records = self.records.values();
         let signs = |record: &&AuthorityRecord| {
-            services.has(record) && record.state == AuthorityState::Active
+            Group::SERVICES.has(record) && record.state == AuthorityState::Active
         };
         records.find(signs).map(|record| record.id.clone())
     }

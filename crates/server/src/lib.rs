@@ -119,6 +119,7 @@ pub mod nodes;
 mod orphans;
 mod plain_http;
 pub mod plane;
+mod preconditions;
 mod quotas;
 mod reach;
 mod readers;

@@ -77,15 +77,18 @@ impl Plane {
         draft.store()
     }
 
-    /// Has a prepared authority sign from now on, in the place of the one that does.
+    /// Has an authority sign from now on, in the place of the one that does: one that is prepared, or one
+    /// that has signed before and ends later.
     ///
     /// # Errors
     ///
-    /// `issue.object_unknown`, `issue.authority_state`; `issue.authority_not_held` while a node that
+    /// `issue.object_unknown`, `issue.authority_state`, `issue.authority_expired`; `issue.authority_not_held` while a node that
     /// follows or a reader of the bundle does not know it, unless `anyway`; or what failed on our side.
     pub fn activate(&self, tenant: &Arc<Tenant>, id: &str, anyway: bool) -> Result<(), Refused> {
         let record = authority(tenant, id)?;
-        let life = life_of(&record)?.activate(id)?;
+        let life = life_of(&record)?;
+        life.check_may_answer("be activated", id, self.now())?;
+        let life = life.activate_by_hand(id)?;
         let published = tenant.held().published.get(&record.id).copied();
         if let (Some(since), false) = (published, anyway) {
             let nodes = self.behind(tenant, since)?.len();
@@ -110,7 +113,7 @@ impl Plane {
             draft.put(in_state(&one, retired.state(), now)?);
         }
         draft.put(in_state(&record, life.state(), now)?);
-        if group == Some(Group::Intermediate(AuthorityUse::Services)) {
+        if group == Some(Group::SERVICES) {
             draft.set_upstream(&record);
         }
         if group == Some(Group::Root) {
@@ -350,18 +353,21 @@ impl Draft<'_> {
 
     /// Whose root the certificates of the trust domain end at, once `signing` signs.
     fn set_upstream(&mut self, signing: &AuthorityRecord) {
-        let root = signing.certificates.last();
-        let is_own = self.records.values().any(|record| {
-            record.role == AuthorityRole::Root && record.certificates.first() == root
-        });
-        self.put_upstream(if is_own {
-            Upstream::Own
-        } else {
-            Upstream::Elsewhere
+        self.put_upstream(match self.ends_at_own_root(signing) {
+            true => Upstream::Own,
+            false => Upstream::Elsewhere,
         });
     }
 
-    fn set_own_upstream(&mut self) {
+    /// Whether what is above an authority ends at a root of which we have the key.
+    pub(crate) fn ends_at_own_root(&self, record: &AuthorityRecord) -> bool {
+        let root = record.certificates.last();
+        self.records
+            .values()
+            .any(|record| record.role == AuthorityRole::Root && record.certificates.first() == root)
+    }
+
+    pub(crate) fn set_own_upstream(&mut self) {
         self.put_upstream(Upstream::Own);
     }
 

@@ -367,6 +367,11 @@ impl Sealed {
         Self(bytes)
     }
 
+    /// What tells it from any other, and nothing of what is in it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

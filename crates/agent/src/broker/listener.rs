@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use avouch_core::id::SpiffeId;
@@ -20,6 +20,7 @@ use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 use super::access::Brokers;
+use crate::authority::Mending;
 use crate::quiet::Quiet;
 use crate::seats::{Seat, Seats};
 use crate::socket::Lasting;
@@ -67,6 +68,8 @@ pub(super) struct Secured {
     /// When it ends if no call was let in by then: who says nothing at all is not asked by HTTP/2
     /// whether it is there, and would keep its seat.
     end_of_stranger: Option<Pin<Box<Sleep>>>,
+    /// On a socket of this machine the authority of a request may be its path.
+    mending: Option<Mending>,
     _seat: Seat<Holder>,
 }
 
@@ -201,6 +204,7 @@ impl Accepting {
         Some(Secured {
             connection,
             stream,
+            mending: is_local.then(Mending::default),
             end_of_stranger: Some(Box::pin(tokio::time::sleep(self.until_known))),
             _seat: seat,
         })
@@ -235,7 +239,12 @@ impl AsyncRead for Secured {
         if self.is_over(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(mending) = &mut self.mending {
+            mending.read(buffer.filled_mut().get_mut(before..).unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -158,11 +158,13 @@ impl Holdings {
                 None => tracing::error!(%tenant, entry = id, "an entry cannot be read"),
             }
         }
-        // They come with what is distrusted; there may be none any more.
-        if update.distrust.is_some() || !update.bundles.is_empty() {
-            holding.bundles = read_bundles(&update.bundles);
+        // The first come with what is distrusted, and there may be none any more; those without it
+        // had no room there.
+        if update.distrust.is_some() {
+            holding.bundles.clear();
             holding.among.bundles = true;
         }
+        holding.bundles.extend(read_bundles(&update.bundles));
         holding.among.distrust |= update.distrust.is_some();
         if !update.ended.is_empty() {
             follow_ended(Arc::make_mut(&mut holding.endings), update.ended);
@@ -537,6 +539,35 @@ mod tests {
             let next = holdings.follow(update(&["c"], 8)).among;
             assert_eq!(next, Among::default());
         }
+    }
+
+    #[test]
+    fn bundles_that_have_no_room_in_one_message_come_in_several() {
+        let bundle = |name: &str| node::Bundle {
+            trust_domain: name.to_owned(),
+            document: r#"{"keys": []}"#.to_owned(),
+            own: true,
+            ..node::Bundle::default()
+        };
+        let mut holdings = Holdings::default();
+        for round in 1..=2 {
+            let first = Update {
+                anew: true,
+                more: true,
+                bundles: vec![bundle(&format!("first{round}.test"))],
+                distrust: Some(node::Distrust::default()),
+                ..update(&[], round)
+            };
+            let second = Update {
+                bundles: vec![bundle(&format!("second{round}.test"))],
+                ..update(&[], round)
+            };
+            holdings.follow(first);
+            assert!(holdings.follow(second).among.bundles);
+        }
+        let demo = holdings.of(&TenantId::parse("demo").unwrap()).unwrap();
+        let names: Vec<&str> = demo.bundles.keys().map(TrustDomain::as_str).collect();
+        assert_eq!(names, ["first2.test", "second2.test"]);
     }
 
     #[test]

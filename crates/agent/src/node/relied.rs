@@ -18,6 +18,7 @@ use avouch_core::id::{Digest, TenantId, TrustDomain};
 use avouch_core::view::View;
 
 use super::holdings::{Entry, HeldBundle, Holdings};
+use crate::identities::Tenants;
 
 /// The bundles that a workload relies on, and whose each is.
 pub(super) struct Relied<'a> {
@@ -54,6 +55,14 @@ impl<'a> Relied<'a> {
         self.bundles
             .iter()
             .map(|(name, (_, bundle))| (*name, *bundle))
+    }
+
+    /// Whose word counts of each trust domain.
+    pub(super) fn tenants(&self) -> Tenants {
+        let bundles = self.bundles.iter();
+        bundles
+            .map(|(name, (tenant, _))| ((*name).clone(), (*tenant).clone()))
+            .collect()
     }
 
     /// What a token is judged by that says it is of this trust domain: what the tenant whose word

@@ -128,6 +128,7 @@ fn those_issued(
         match token {
             Ok(token) => svids.push(JwtSvid {
                 token,
+                tenant: entry.key.tenant,
                 spiffe_id: entry.spiffe_id,
                 hint: entry.hint,
             }),
@@ -251,8 +252,10 @@ async fn wit_entitlement(
     let bundles = relied.bundles();
     let bundles = bundles.map(|(name, bundle)| (name.clone(), bundle.wit.clone()));
     let bundles: BTreeMap<TrustDomain, JwtBundle> = bundles.collect();
-    WitEntitled::new(svids, bundles).map_err(|incomplete| NotIssued::Unavailable {
-        why: incomplete.to_string(),
+    WitEntitled::new(svids, bundles, relied.tenants()).map_err(|incomplete| {
+        NotIssued::Unavailable {
+            why: incomplete.to_string(),
+        }
     })
 }
 
@@ -294,14 +297,16 @@ fn entitled(holdings: &Holdings, svids: Vec<(&Entry, X509Svid)>) -> Entitlement 
     let entries: Vec<&Entry> = svids.iter().map(|(entry, _)| *entry).collect();
     let mut x509_bundles = BTreeMap::new();
     let mut jwt_bundles = BTreeMap::new();
-    let mut revocation_lists = Vec::new();
-    for (name, bundle) in Relied::by(holdings, &entries).bundles() {
+    let mut lists = BTreeMap::new();
+    let relied = Relied::by(holdings, &entries);
+    for (name, bundle) in relied.bundles() {
         x509_bundles.insert(name.clone(), bundle.x509.clone());
         jwt_bundles.insert(name.clone(), bundle.jwt.clone());
-        revocation_lists.extend(bundle.revocation_lists.iter().cloned());
+        lists.insert(name.clone(), bundle.revocation_lists.clone());
     }
     let svids = svids.into_iter().map(|(_, svid)| svid).collect();
-    Entitled::new(svids, x509_bundles, revocation_lists, jwt_bundles).map_err(|incomplete| {
+    let tenants = relied.tenants();
+    Entitled::new(svids, x509_bundles, lists, jwt_bundles, tenants).map_err(|incomplete| {
         NotIssued::Unavailable {
             why: incomplete.to_string(),
         }

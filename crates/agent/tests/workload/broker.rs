@@ -442,6 +442,43 @@ async fn who_asks_whether_anyone_is_there_and_takes_no_answer_loses_its_seat_too
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
 }
 
+/// gRPC of C, C++, Python and Ruby names the path of a socket as the authority, which is none.
+#[tokio::test]
+async fn k07_who_names_the_path_of_the_socket_as_the_authority_is_answered() {
+    let brokers = Brokers::start(None).await;
+    let mut stream = brokers.silent(MESH).await;
+    let authority = b"run%2Fbroker.sock";
+    let mut fields = vec![0x83, 0x87];
+    for (name, value) in [
+        (&[0x04][..], &b"/none"[..]),
+        (&[0x01], authority),
+        (&[0x0f, 0x10], b"application/grpc"),
+        (b"\x00\x02te", b"trailers"),
+    ] {
+        fields.extend_from_slice(name);
+        fields.push(u8::try_from(value.len()).unwrap());
+        fields.extend_from_slice(value);
+    }
+    let length = u8::try_from(fields.len()).unwrap();
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    sent.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    sent.extend([0, 0, length, 1, 5, 0, 0, 0, 1]);
+    sent.extend(fields);
+    stream.write_all(&sent).await.unwrap();
+    loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await.unwrap();
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).await.unwrap();
+        if header[8] == 1 {
+            // Header fields, and no RST_STREAM.
+            assert_eq!(header[3], 1);
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_connects_and_does_not_call_as_a_broker_loses_its_seat_and_who_has_called_keeps_it() {
     let limits = Limits {

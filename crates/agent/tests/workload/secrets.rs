@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use avouch_agent::{Entitled, NotIssued};
+use avouch_agent::{Entitled, NotIssued, Tenants};
 use avouch_api::grpc::envoy::config::core::v3::data_source::Specifier;
 use avouch_api::grpc::envoy::config::core::v3::node::UserAgentVersionType;
 use avouch_api::grpc::envoy::config::core::v3::{BuildVersion, DataSource, Node};
@@ -343,7 +343,13 @@ async fn a_new_bundle_is_pushed_to_whoever_checks_with_it() {
     let mut bundles = x509_bundles();
     bundles.retain(|name, _| name.as_str() == OWN);
     let jwt_bundles = crate::world::jwt_bundles();
-    let alone = Entitled::new(vec![svid(WEB, None)], bundles, Vec::new(), jwt_bundles);
+    let alone = Entitled::new(
+        vec![svid(WEB, None)],
+        bundles,
+        BTreeMap::new(),
+        jwt_bundles,
+        Tenants::new(),
+    );
     world.office.change(Ok(alone.unwrap()));
     let after = proxy.next().await.unwrap();
     let domains = roots_by_trust_domain(&secrets(&after)["ALL"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use avouch_agent::{
     Endpoint, Entitled, Entitlement, Fault, Hint, Identities, JwtBundle, JwtSvid, Kubelet, Limits,
-    NearMiss, NotIssued, Pending, PrivateKey, Selector, Token, ValidJwt, X509Svid,
+    NearMiss, NotIssued, Pending, PrivateKey, Selector, Tenants, Token, ValidJwt, X509Svid,
 };
 use avouch_api::grpc::WORKLOAD_HEADER;
 use avouch_api::grpc::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -263,6 +263,7 @@ impl Identities for Office {
                 });
             }
             let made = svids.into_iter().map(|svid| JwtSvid {
+                tenant: TenantId::local(),
                 spiffe_id: svid.spiffe_id.clone(),
                 token: Token::new(jwt(OWN, svid.spiffe_id.as_str(), audiences, now())),
                 hint: svid.hint.clone(),
@@ -317,7 +318,7 @@ pub(crate) fn web() -> Entitled {
 }
 
 pub(crate) fn entitled(svids: Vec<X509Svid>) -> Entitled {
-    Entitled::new(svids, x509_bundles(), vec![crl()], jwt_bundles()).unwrap()
+    Entitled::new(svids, x509_bundles(), crls(), jwt_bundles(), Tenants::new()).unwrap()
 }
 
 /// The same of a workload of this name whose foreign trust domain has withdrawn all its roots.
@@ -327,8 +328,9 @@ pub(crate) fn entitled_without_foreign_roots(spiffe_id: &str) -> Entitled {
     Entitled::new(
         vec![svid(spiffe_id, None)],
         bundles,
-        vec![crl()],
+        crls(),
         jwt_bundles(),
+        Tenants::new(),
     )
     .unwrap()
 }
@@ -345,7 +347,12 @@ pub(crate) fn web_beside_a_hostile_partner() -> Entitled {
     let (mut x509, mut jwt) = (x509_bundles(), jwt_bundles());
     x509.insert(hostile.clone(), Vec::new());
     jwt.insert(hostile, keys.unwrap());
-    Entitled::new(vec![svid(WEB, None)], x509, vec![crl()], jwt).unwrap()
+    let svids = vec![svid(WEB, None)];
+    Entitled::new(svids, x509, crls(), jwt, Tenants::new()).unwrap()
+}
+
+pub(crate) fn crls() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {
+    BTreeMap::from([(trust_domain(OWN), vec![crl()])])
 }
 
 pub(crate) fn x509_bundles() -> BTreeMap<TrustDomain, Vec<Vec<u8>>> {

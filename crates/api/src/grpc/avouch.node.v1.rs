@@ -215,7 +215,8 @@ pub struct Update {
     /// The names of entries that are gone.
     #[prost(string, repeated, tag = "5")]
     pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The bundles that the tenant knows, all of them, if any has changed.
+    /// The bundles that the tenant knows, all of them, if any has changed: those of the message with `distrust`,
+    /// and those of the messages after it that have none.
     #[prost(message, repeated, tag = "6")]
     pub bundles: ::prost::alloc::vec::Vec<Bundle>,
     /// The authorities whose SVIDs are to be replaced at once, all of them, if any has changed: key

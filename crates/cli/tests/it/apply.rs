@@ -219,6 +219,9 @@ fn a_key_is_read_from_its_file_when_the_server_needs_it_and_is_in_nothing_that_i
     );
     let without = apply(&document("https://api.test", "/a", "bearer: false"));
     assert_eq!(without.code, 3, "{without:?}");
+    let told = format!("{}{}", without.out, without.err);
+    assert!(told.contains("`key_file`: is missing"), "{told}");
+    assert!(!told.contains("`key`"), "{told}");
     let first = document("https://api.test", "/a", "key_file: stripe.key");
     assert_eq!(apply(&first).code, 0);
     let known = keys();

@@ -976,7 +976,7 @@ catalogue! {
             spec: "SPIFFE Federation 5.2.2; docs/how-to/authorities.md";
         IssueAuthorityNoSuccessor { authority: String, trust_domain: String } = "issue.authority_no_successor",
             "Nothing would sign X.509-SVIDs of {trust_domain} after {authority}: its certificates end at a root elsewhere, and no successor is prepared.",
-            fix: "Bring the next one (`avouch authority csr {trust_domain}`, and `avouch authority import` when it is signed), and ask again; or with `--anyway`, and nothing is issued until it is there.",
+            fix: "Bring the next one (`avouch authority csr {trust_domain}`, and `avouch authority import` when it is signed), or go back to an own root (`avouch authority prepare {trust_domain}`), and ask again; or with `--anyway`, and nothing is issued until it is there.",
             spec: "docs/how-to/authorities.md";
         IssueAuthorityState { authority: String, state: &'static str, action: &'static str } = "issue.authority_state",
             "The authority {authority} is {state}, so it cannot {action}.",

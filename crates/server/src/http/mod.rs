@@ -6,6 +6,7 @@
 
 mod answer;
 mod call;
+mod conditional;
 mod decide;
 mod egress;
 mod events;
@@ -401,13 +402,17 @@ impl Allowed {
             Self::Beginner(beginner) => return (beginner.begin)(call).map(Worked::But),
             Self::Anyone(run) => run(call),
             Self::Administrator(run, caller) => {
+                conditional::refuse_blindly(call)?;
                 issuance_log::asked_by(Some(caller.id.clone()), || run(call, caller))
             }
             Self::Of(run, tenant) => {
                 let who = call.caller()?.id;
-                issuance_log::asked_by(Some(who), || run(call, tenant))
+                issuance_log::asked_by(Some(who), || {
+                    conditional::run(call, tenant, || run(call, tenant))
+                })
             }
             Self::Known(run, known) => {
+                conditional::refuse_blindly(call)?;
                 let who = call.caller()?.id;
                 issuance_log::asked_by(Some(who), || run(call, known))
             }

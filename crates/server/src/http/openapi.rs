@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::DECISION;
 use super::call::DRY_RUN;
+use super::route::Method;
 use super::routes::{Access, Route, routes};
 use crate::access::Role;
 use crate::fault::Fault;
@@ -136,7 +137,19 @@ fn parameters(route: &Route) -> Value {
             "schema": { "type": "boolean", "default": false },
         })
     });
-    names.chain(asked).chain(rehearsing).collect()
+    let expecting = ["If-Match", "If-None-Match"].map(|name| {
+        json!({
+            "name": name,
+            "in": "header",
+            "description": "What is expected to be there: the `ETag` of what was read, or `*` for whatever it \
+                            is. Where something else is there, nothing is changed (412)",
+            "schema": { "type": "string" },
+        })
+    });
+    let changes_tagged = route.method != Method::Get && route.tagged().is_some();
+    let expecting = expecting.into_iter().filter(|_| changes_tagged);
+    let all = names.chain(asked).chain(rehearsing);
+    all.chain(expecting).collect()
 }
 
 fn responses(route: &Route) -> Value {
@@ -151,7 +164,16 @@ fn responses(route: &Route) -> Value {
         let reference = format!("#/components/headers/{DECISION}");
         json!({ DECISION.as_str(): { "$ref": reference } })
     };
-    let mut answer = json!({ "description": meaning, "headers": headers() });
+    let of_answer = || {
+        let mut headers = headers();
+        if let (Some(_), Some(_), Some(members)) =
+            (route.tagged(), route.gives, headers.as_object_mut())
+        {
+            members.insert("ETag".to_owned(), etag());
+        }
+        headers
+    };
+    let mut answer = json!({ "description": meaning, "headers": of_answer() });
     if let (Some(schema), Some(members)) = (route.gives, answer.as_object_mut()) {
         let content_type = match schema {
             "Metrics" => "text/plain",
@@ -176,13 +198,13 @@ fn responses(route: &Route) -> Value {
         },
     });
     if let (true, Some(members)) = (route.may_rehearse, responses.as_object_mut()) {
-        members.insert("200".to_owned(), rehearsed(route, headers()));
+        members.insert("200".to_owned(), rehearsed(route, of_answer()));
     }
     if let (true, Some(members)) = (route.puts_new(), responses.as_object_mut()) {
         let schema = route.gives.unwrap_or_default();
         let made = json!({
             "description": "What was made, where there was none of this name",
-            "headers": headers(),
+            "headers": of_answer(),
             "content": content("application/json", schema),
         });
         members.insert("201".to_owned(), made);
@@ -196,6 +218,13 @@ fn responses(route: &Route) -> Value {
         members.insert("400".to_owned(), refused);
     }
     responses
+}
+
+fn etag() -> Value {
+    json!({
+        "description": "What the object is called as it is now, for `If-Match` and `If-None-Match`",
+        "schema": { "type": "string" },
+    })
 }
 
 /// What is made by one, and what is answered for many, where both may be sent.

@@ -229,7 +229,27 @@ impl Route {
 
     /// Whether it says by 201 that what it has put was not there before.
     pub(super) fn puts_new(&self) -> bool {
-        matches!(self.method, Method::Put) && self.gives == Some("Entry")
+        self.method == Method::Put && self.tagged().is_some_and(|object| object != "quota")
+    }
+
+    /// What it is about, in words, if that is one object that is put by its name and has a tag.
+    pub(super) fn tagged(&self) -> Option<&'static str> {
+        let below = self.path.strip_prefix("/v1/tenants/{tenant}/")?;
+        Some(match below {
+            "admins/{admin}" => "administrator",
+            "anchors/{anchor}" => "anchor",
+            "attestors/{attestor}" => "attestor",
+            "egress/{egress}" => "egress",
+            "entries/{entry}" => "registration entry",
+            "federations/{federation}" => "federation relation",
+            "issuers/{issuer}" => "issuer",
+            "quota" => "quota",
+            "receivers/{receiver}" => "receiver",
+            "rules/{rule}" => "rule",
+            "services/{service}" => "service",
+            "signals/{signal}" => "signal",
+            _ => return None,
+        })
     }
 
     pub(super) const fn forwards(self) -> Self {

@@ -234,10 +234,7 @@ static ROUTES: &[Route] = &[
     .rehearses()
     .takes("Entry")
     .gives("Entry")
-    .says(
-        "Puts a registration entry in the place of what has this name, if that is what `If-Match` and \
-         `If-None-Match` expect (its `ETag`)",
-    ),
+    .says("Puts a registration entry in the place of what has this name"),
     Route::get(
         "/v1/tenants/{tenant}/entries/{entry}/record",
         Access::Of(Verb::Read, Noun::Entry, audit::record),

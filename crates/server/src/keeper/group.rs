@@ -16,6 +16,9 @@ pub(crate) enum Group {
 }
 
 impl Group {
+    /// Those that sign X.509-SVIDs.
+    pub(crate) const SERVICES: Self = Self::Intermediate(AuthorityUse::Services);
+
     /// Those that every trust domain has.
     pub(super) const ALL: [Self; 4] = [
         Self::Root,

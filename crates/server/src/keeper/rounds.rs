@@ -68,7 +68,9 @@ impl Draft<'_> {
 
     /// Does what is due for one group; whether there was anything to do.
     fn round(&mut self, group: Group) -> Result<bool, Refused> {
+        let waits = self.ways_back_that_wait(group);
         let of_group = self.records.values().filter(|record| group.has(record));
+        let of_group = of_group.filter(|record| !waits.contains(&record.id));
         let ids: Vec<AuthorityId> = of_group.map(|record| record.id.clone()).collect();
         let lives = ids
             .iter()
@@ -84,13 +86,48 @@ impl Draft<'_> {
         }
         for step in &steps {
             match step {
-                Step::Activate(place) => self.step(ids.get(*place), LifeCycle::activate)?,
+                Step::Activate(place) => {
+                    self.step(ids.get(*place), LifeCycle::activate)?;
+                    self.note_way_back(group, ids.get(*place));
+                }
                 Step::Retire(place) => self.step(ids.get(*place), LifeCycle::retire)?,
                 Step::Forget(place) => self.forget(ids.get(*place)),
                 Step::Prepare => self.prepare(group)?,
             }
         }
         Ok(!steps.is_empty())
+    }
+
+    /// What is prepared below our own root while one from elsewhere signs: it takes over where someone says
+    /// so, or where nothing else signs.
+    fn ways_back_that_wait(&self, group: Group) -> Vec<AuthorityId> {
+        if group != Group::SERVICES
+            || self.upstream != Upstream::Elsewhere
+            || !self.has(group, State::Active)
+        {
+            return Vec::new();
+        }
+        let prepared = self.records.values().filter(|record| {
+            group.has(record)
+                && record.state == AuthorityState::Prepared
+                && self.now <= record.not_after
+                && self.ends_at_own_root(record)
+        });
+        prepared.map(|record| record.id.clone()).collect()
+    }
+
+    /// Notes that what signs now ends at our own root again.
+    fn note_way_back(&mut self, group: Group, id: Option<&AuthorityId>) {
+        let record = id.and_then(|id| self.records.get(id));
+        let is_back = record.is_some_and(|record| self.ends_at_own_root(record));
+        if group == Group::SERVICES && is_back && self.upstream == Upstream::Elsewhere {
+            self.set_own_upstream();
+        }
+    }
+
+    /// Whether one can be made below our own root where what signs now is from elsewhere.
+    pub(super) fn has_way_back(&self, group: Group) -> bool {
+        group == Group::SERVICES && self.has(Group::Root, State::Active)
     }
 
     /// Whether the next of a group is made here.

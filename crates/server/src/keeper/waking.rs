@@ -65,6 +65,9 @@ fn wakes_for(upstream: Upstream, own: &[&AuthorityRecord], now: Time) -> Time {
             | AuthorityState::Retired
             | AuthorityState::Tainted => {}
         }
+        if record.not_before > now {
+            moments.push(record.not_before);
+        }
         if signs_lists(record, now) {
             moments.push(list_due_from(record, now).unwrap_or(now));
         }

@@ -3,6 +3,7 @@
 mod attesting;
 mod following;
 mod listener;
+mod parts;
 mod updates;
 
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@ use avouch_core::id::Digest;
 use avouch_core::template::Whose;
 use avouch_store::{Key, Sequence, SignalKey, SignalKind};
 
+use super::parts::{fit_one_message, in_parts};
 use crate::fault::Fault;
 use crate::grants::{self, kinds};
 use crate::nodes::Admitted;
@@ -16,10 +17,7 @@ use crate::quotas::Workloads;
 use crate::signals::mark_of;
 use crate::tenant::{Changed, Held, Tenant};
 
-/// How many entries one message carries, so that none is longer than readers take (4 MiB).
-const ENTRIES_PER_MESSAGE: usize = 1_000;
-
-/// How many endings one message carries, likewise.
+/// How many endings one message carries, so that none is longer than readers take.
 const ENDED_PER_MESSAGE: usize = 10_000;
 
 /// How far a node has been told of a tenant.
@@ -123,11 +121,10 @@ impl Telling<'_> {
         let entries: Vec<Entry> = entries.filter_map(|entry| self.told(entry)).collect();
         let first = Update {
             anew: true,
-            bundles: self.bundles()?,
             distrust: Some(self.distrust()),
             ..self.empty()
         };
-        let mut updates = self.in_parts(first, entries);
+        let mut updates = in_parts(first, &self.empty(), self.bundles()?, entries);
         // What ended comes with the first message, and in more after the last if it is much.
         let records = self.held.snapshot.signals_of(SignalKind::Ended);
         let ended = self.ended(records.map(|record| &record.key));
@@ -208,11 +205,16 @@ impl Telling<'_> {
             ended,
             ..self.empty()
         };
+        let mut known = Vec::new();
         if bundles {
-            first.bundles = self.bundles()?;
+            known = self.bundles()?;
+            // What comes in parts takes its place as a whole only where all is told anew.
+            if !fit_one_message(&known) {
+                return self.everything();
+            }
             first.distrust = Some(self.distrust());
         }
-        Ok(self.in_parts(first, entries))
+        Ok(in_parts(first, &self.empty(), known, entries))
     }
 
     /// An entry as the node is told of it: with the facts of the node filled in. None if it is for
@@ -226,24 +228,6 @@ impl Telling<'_> {
         }
         let identity = entry.spiffe_id.fill(Whose::Node, &self.node_facts).ok()?;
         Some(told(entry, identity.as_str()))
-    }
-
-    fn in_parts(&self, first: Update, entries: Vec<Entry>) -> Vec<Update> {
-        let mut updates = vec![first];
-        for part in entries.chunks(ENTRIES_PER_MESSAGE) {
-            let is_free = updates.last().is_some_and(|last| last.entries.is_empty());
-            if !is_free {
-                updates.push(self.empty());
-            }
-            if let Some(last) = updates.last_mut() {
-                last.entries = part.to_vec();
-            }
-        }
-        let before_last = updates.len().saturating_sub(1);
-        for update in updates.iter_mut().take(before_last) {
-            update.more = true;
-        }
-        updates
     }
 
     fn empty(&self) -> Update {

@@ -322,7 +322,15 @@ impl Plane {
 
 /// The ID of a node of this name, in the first trust domain of its tenant.
 fn node_id(tenant: &Tenant, node: &NodeId) -> Result<SpiffeId, Reason> {
-    let domain = tenant.require_trust_domain()?;
+    let domain = tenant
+        .first_trust_domain()
+        .ok_or_else(|| Reason::IssueConflict {
+            detail: format!(
+                "the tenant `{0}` has no trust domain yet that a node could be of; make one first: `avouch \
+                 trust-domain create NAME --tenant {0}`",
+                tenant.id()
+            ),
+        })?;
     // The ID is checked as any other, so a node of the name `..` is refused here.
     SpiffeId::parse(&format!("spiffe://{domain}/{RESERVED}/node/{node}"))
 }

@@ -11,12 +11,14 @@ use avouch_store::{Change, Conflict, IntentRow, Sequence, SingleUse, Store, Used
 use super::{KnownTenant, Plane};
 use crate::fault::{Fault, Refused};
 use crate::issuance_log;
+use crate::preconditions;
 use crate::reach::Concerned;
 use crate::signals;
 use crate::tenant::Tenant;
 
-/// How often a change is worked out anew because another server was faster.
-const MOST_ATTEMPTS: usize = 32;
+/// How often a change is worked out anew because another server was faster: where several write to one
+/// tenant without a pause, one of them may be slower many times over.
+const MOST_ATTEMPTS: usize = 512;
 
 impl Plane {
     /// Stores changes, and shows them once they are durable.
@@ -26,6 +28,11 @@ impl Plane {
         changes: &[Change],
     ) -> Result<Sequence, Refused> {
         let changes = signals::with_notices(self, tenant, changes)?;
+        // What is expected to be there must be there up to the commit, also on other servers.
+        if preconditions::are_asked(tenant, &changes) {
+            self.settle(tenant, || Ok(((), changes.to_vec())))?;
+            return Ok(tenant.read(|snapshot| snapshot.sequence));
+        }
         // Of another that has the name by now nothing is changed.
         let held = tenant.read(|snapshot| snapshot.sequence);
         let stored = |store: &dyn Store| store.apply_held(tenant.id(), held, &changes);
@@ -176,6 +183,8 @@ impl Plane {
         stored: impl FnOnce(&dyn Store) -> Result<Sequence, avouch_store::Fault>,
     ) -> Result<Sequence, Refused> {
         self.fit(tenant)?;
+        preconditions::check(tenant, changes)?;
+        let was_there = preconditions::before(tenant, changes);
         self.rehearse_if_asked(tenant, changes)?;
         let held = tenant.read(|snapshot| snapshot.sequence);
         let storing = crate::traces::part("store.apply");
@@ -184,6 +193,9 @@ impl Plane {
             drop(changing);
             self.start_anew()?;
             return Ok(sequence?);
+        }
+        if sequence.is_ok() {
+            preconditions::note(tenant, changes, was_there);
         }
         if let Err(fault) = &sequence
             && !matches!(fault, avouch_store::Fault::Conflict(_))

@@ -10,7 +10,7 @@ use avouch_testkit::key::Key;
 use serde_json::{Value, json};
 
 use crate::http::Answer;
-use crate::superiors::{Root, brought};
+use crate::superiors::{Root, brought, brought_for};
 use crate::world::{World, signing_request};
 
 /// The authority of the root tenant that signs certificates.
@@ -181,9 +181,6 @@ fn what_only_a_root_elsewhere_can_follow_is_tainted_when_its_successor_is_there_
     assert_eq!(step(&world, &prepared, "activate").status, 200);
     assert_eq!(signing(&world, "x509"), prepared, "and no more {first}");
 
-    // What we make ourselves is prepared, and of the rest nothing is said to be.
-    let made = domain("prepare", &json!({}));
-    assert_eq!(made.status, 200, "{}", made.body);
     let before = states();
     for refused in [
         step(&world, &prepared, "taint"),
@@ -213,6 +210,135 @@ fn what_only_a_root_elsewhere_can_follow_is_tainted_when_its_successor_is_there_
     let left = left.filter(|one| one["kind"] == "x509" && one["role"] == "intermediate");
     assert!(left.clone().count() > 0);
     assert!(left.into_iter().all(|one| one["state"] != "active"));
+}
+
+#[test]
+fn an_intermediate_that_is_for_servers_alone_or_for_clients_alone_is_not_taken() {
+    const SERVERS: &str = "1.3.6.1.5.5.7.3.1";
+    const CLIENTS: &str = "1.3.6.1.5.5.7.3.2";
+    let world = World::new();
+    let token = world.operator();
+    let corporate = Root::of("corporate");
+    let import = |purposes: &[&str]| brought_for(&world, &token, &corporate, Some(purposes));
+    for alone in [SERVERS, CLIENTS] {
+        let refused = import(&[alone]);
+        assert_eq!(
+            refused.code(),
+            "pki.extended_key_usage_not_permitted",
+            "{}",
+            refused.body
+        );
+    }
+    let both = import(&[SERVERS, CLIENTS]);
+    assert_eq!(both.status, 200, "{}", both.body);
+}
+
+#[test]
+fn the_way_back_from_a_root_elsewhere_is_an_intermediate_below_the_own_root() {
+    let world = World::new();
+    let token = world.operator();
+    let corporate = Root::of("corporate");
+    assert_eq!(brought(&world, &token, &corporate).status, 200);
+    let list = || {
+        let path = "/v1/tenants/one/authorities";
+        world.call(&token, "GET", path, None).json()["authorities"].clone()
+    };
+    let own = signing(&world, "x509");
+    let elsewhere = in_state(&list(), "prepared");
+    // There and back, as often as someone likes: both are believed as long as they last.
+    for next in [&elsewhere, &own, &elsewhere] {
+        let done = step(&world, next, "activate");
+        assert!(done.is_put(), "{}", done.body);
+        assert_eq!(signing(&world, "x509"), *next);
+        // By its own root a trust domain has successors of its own, and asks nobody to renew any.
+        let all = list();
+        let mut all = all.as_array().unwrap().iter();
+        let is_asked = all.any(|one| one["renew_by"].is_string());
+        assert_eq!(is_asked, *next == elsewhere);
+    }
+
+    // One more is made where someone asks for it, and waits.
+    let path = "/v1/tenants/one/trust-domains/one.test/prepare";
+    assert_eq!(world.send(&token, "POST", path, &json!({})).status, 200);
+    let new = in_state(&list(), "prepared");
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    world.plane.tend(&one).unwrap();
+    assert_eq!(signing(&world, "x509"), elsewhere);
+    assert_eq!(in_state(&list(), "prepared"), new);
+    // It is there when nothing else signs, and is followed by itself from then on.
+    let tainted = step(&world, &elsewhere, "taint");
+    assert_eq!(tainted.status, 200, "{}", tainted.body);
+    assert_eq!(signing(&world, "x509"), new);
+    let replaced = world.send(
+        &token,
+        "POST",
+        "/v1/tenants/one/trust-domains/one.test/replace",
+        &json!({}),
+    );
+    assert_eq!(replaced.status, 200, "{}", replaced.body);
+    assert_ne!(signing(&world, "x509"), new);
+}
+
+#[test]
+fn where_nothing_signs_any_more_the_rest_is_not_taken_too() {
+    let world = World::new();
+    let token = world.operator();
+    assert_eq!(brought(&world, &token, &Root::of("corporate")).status, 200);
+    let list = || {
+        let path = "/v1/tenants/one/authorities";
+        world.call(&world.operator(), "GET", path, None).json()["authorities"].clone()
+    };
+    let elsewhere = in_state(&list(), "prepared");
+    assert_eq!(step(&world, &elsewhere, "activate").status, 200);
+    let taint = format!("/v1/tenants/one/authorities/{elsewhere}/taint");
+    let tainted = world.send(&token, "POST", &taint, &json!({"anyway": true}));
+    assert_eq!(tainted.status, 200, "{}", tainted.body);
+    let domain = |step: &str| {
+        let path = format!("/v1/tenants/one/trust-domains/one.test/{step}");
+        world.send(&token, "POST", &path, &json!({}))
+    };
+    let replaced = domain("replace");
+    assert_eq!(
+        (replaced.status, replaced.code().as_str()),
+        (409, "issue.authority_no_successor"),
+        "{}",
+        replaced.body
+    );
+    assert_eq!(domain("prepare").status, 200);
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    world.plane.tend(&one).unwrap();
+    signing(&world, "x509");
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_weeks_and_is_right_again_keeps_nothing_from_starting() {
+    const AHEAD: i64 = 45 * 86_400;
+    let mut world = World::new();
+    let tenants = ["top", "one", "two"];
+    let tend = |world: &World, name: &str| {
+        let tenant = world.plane.tenant_named(name).unwrap().unwrap();
+        world.plane.tend(&tenant)
+    };
+    world.pass(AHEAD);
+    for name in tenants {
+        tend(&world, name).unwrap();
+    }
+    // Without a restart, too.
+    world.pass(-AHEAD);
+    for name in tenants {
+        tend(&world, name).unwrap();
+    }
+    world.pass(AHEAD);
+    for name in tenants {
+        tend(&world, name).unwrap();
+    }
+    // From here on by the clock of the machine.
+    world.restart();
+    for name in tenants {
+        tend(&world, name).unwrap();
+    }
+    register(&world, &["web"]);
+    signing(&world, "x509");
 }
 
 /// The intermediate of X.509 that is in this state.

@@ -24,6 +24,11 @@ impl Answer {
         Some(value)
     }
 
+    /// Whether something was put where it was asked for, be it new or not.
+    pub(crate) fn is_put(&self) -> bool {
+        matches!(self.status, 200 | 201)
+    }
+
     /// The code of a problem.
     pub(crate) fn code(&self) -> String {
         assert_eq!(

@@ -297,7 +297,7 @@ fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
     let mut registry = Registry::new();
     let asked = Asked::start();
     let put = registry.put("as", &asked.document(&json!({})));
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     assert!(
         !put.body.contains("s3cr:t"),
         "the secret is shown: {}",
@@ -330,7 +330,7 @@ fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
     assert_eq!(word(&registry, "opaque-token"), "federation.token_inactive");
     // Put again without the secret: it stays.
     let again = registry.show("as")["document"].clone();
-    assert_eq!(registry.put("as", &again).status, 200);
+    assert!(registry.put("as", &again).is_put());
     registry.pass(61);
     word(&registry, "opaque-token");
     let received = asked.server.received();
@@ -341,7 +341,7 @@ fn an_opaque_token_is_what_its_issuer_says_for_as_long_as_that_is_fresh() {
     // For another client it does not.
     let mut other = again;
     other["introspection"]["client_id"] = "someone else".into();
-    assert_eq!(registry.put("as", &other).status, 200);
+    assert!(registry.put("as", &other).is_put());
     registry.pass(61);
     word(&registry, "opaque-token");
     let received = asked.server.received();
@@ -353,7 +353,7 @@ fn a_client_secret_is_not_kept_for_whomever_another_ca_vouches_for() {
     let mut registry = Registry::new();
     let asked = Asked::start();
     asked.holds(&registry);
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     let mut again = registry.show("as")["document"].clone();
     let shown = |registry: &Registry, token: &str| {
         assert_eq!(word(registry, token), "accept");
@@ -365,11 +365,11 @@ fn a_client_secret_is_not_kept_for_whomever_another_ca_vouches_for() {
             .contains_key("authorization")
     };
     again["stale_for"] = 60.into();
-    assert_eq!(registry.put("as", &again).status, 200);
+    assert!(registry.put("as", &again).is_put());
     assert!(shown(&registry, "one"), "the same is shown it still");
     let other = pem("CERTIFICATE", &root("Another Root").certificate);
     again["ca"] = format!("{}{other}", asked.ca).into();
-    assert_eq!(registry.put("as", &again).status, 200);
+    assert!(registry.put("as", &again).is_put());
     registry.pass(61);
     assert!(
         !shown(&registry, "two"),
@@ -382,18 +382,18 @@ fn what_one_endpoint_has_answered_another_is_asked() {
     let registry = Registry::new();
     let asked = Asked::start();
     asked.holds(&registry);
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     assert_eq!(word(&registry, "opaque-token"), "accept");
     assert_eq!(word(&registry, "opaque-token"), "accept");
     assert_eq!(asked.count(), 1);
     let elsewhere = json!({"endpoint": asked.server.url("/elsewhere")});
-    assert_eq!(registry.put("as", &asked.document(&elsewhere)).status, 200);
+    assert!(registry.put("as", &asked.document(&elsewhere)).is_put());
     asked.says(&json!({"active": false}));
     assert_eq!(word(&registry, "opaque-token"), "federation.token_inactive");
     assert_eq!(asked.count(), 2);
     // As another client, too.
     let other = json!({"endpoint": asked.server.url("/elsewhere"), "client_id": "another"});
-    assert_eq!(registry.put("as", &asked.document(&other)).status, 200);
+    assert!(registry.put("as", &asked.document(&other)).is_put());
     word(&registry, "opaque-token");
     assert_eq!(asked.count(), 3);
 }
@@ -402,7 +402,7 @@ fn what_one_endpoint_has_answered_another_is_asked() {
 fn an_issuer_that_does_not_answer_is_no_yes() {
     let mut registry = Registry::new();
     let asked = Asked::start();
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     for (wrong, why) in [
         (response(401, &[], b"{\"active\": true}"), "fetch.status"),
         (
@@ -502,7 +502,7 @@ fn an_issuer_of_opaque_tokens_need_publish_no_keys() {
 fn one_failure_of_an_issuer_passes() {
     let registry = Registry::new();
     let asked = Asked::start();
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     for status in [500, 502, 503, 504] {
         asked.holds(&registry);
         asked.fails_first(response(status, &[], b""));
@@ -521,7 +521,7 @@ fn one_failure_of_an_issuer_passes() {
     .enumerate()
     {
         let registry = Registry::new();
-        assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+        assert!(registry.put("as", &asked.document(&json!({}))).is_put());
         asked.holds(&registry);
         asked.fails_first(failure);
         let before = asked.count();
@@ -534,7 +534,7 @@ fn one_failure_of_an_issuer_passes() {
 fn an_issuer_that_fails_on_is_left_alone_for_longer_and_for_as_long_as_it_says() {
     let mut registry = Registry::new();
     let asked = Asked::start();
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     let mut number = 0;
     let mut is_asked = |registry: &Registry| {
         let before = asked.count();
@@ -572,7 +572,7 @@ fn an_issuer_that_fails_on_is_left_alone_for_longer_and_for_as_long_as_it_says()
 fn the_silence_of_one_endpoint_is_not_that_of_the_next() {
     let registry = Registry::new();
     let asked = Asked::start();
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     asked.answers([response(429, &[("retry-after", "60")], b"")]);
     assert_eq!(word(&registry, "opaque-token"), "undetermined");
     asked.holds(&registry);
@@ -583,7 +583,7 @@ fn the_silence_of_one_endpoint_is_not_that_of_the_next() {
         json!({"client_id": "another"}),
         json!({"endpoint": asked.server.url("/elsewhere")}),
     ] {
-        assert_eq!(registry.put("as", &asked.document(&changed)).status, 200);
+        assert!(registry.put("as", &asked.document(&changed)).is_put());
         assert_eq!(word(&registry, "opaque-token"), "accept", "{changed}");
         asked.answers([response(429, &[("retry-after", "60")], b"")]);
         assert_eq!(word(&registry, &changed.to_string()), "undetermined");
@@ -614,7 +614,7 @@ fn who_is_asked_about_an_opaque_token_is_said_where_several_could_be() {
     let mut registry = Registry::new();
     let (asked, other) = (Asked::start(), Asked::start());
     for (name, one) in [("as", &asked), ("other", &other)] {
-        assert_eq!(registry.put(name, &one.document(&json!({}))).status, 200);
+        assert!(registry.put(name, &one.document(&json!({}))).is_put());
     }
     registry.exchanges_jobs_of("as");
     asked.holds(&registry);
@@ -657,7 +657,7 @@ fn what_an_issuer_says_of_a_token_is_bounded_as_what_stands_in_one() {
     let asked = Asked::start();
     let mut document = asked.document(&json!({}));
     document["grants_at_most"] = json!({"claims": {"claims.team": ["red"]}});
-    assert_eq!(registry.put("as", &document).status, 200);
+    assert!(registry.put("as", &document).is_put());
     let now = registry.now();
     let says = |team: &str| {
         asked.says(&json!({
@@ -675,7 +675,7 @@ fn what_an_issuer_says_of_a_token_is_bounded_as_what_stands_in_one() {
 fn an_opaque_token_is_exchanged_once_and_not_when_it_ended() {
     let mut registry = Registry::new();
     let asked = Asked::start();
-    assert_eq!(registry.put("as", &asked.document(&json!({}))).status, 200);
+    assert!(registry.put("as", &asked.document(&json!({}))).is_put());
     registry.exchanges_jobs_of("as");
     asked.holds(&registry);
     let exchange = |registry: &Registry, token: &str| {

@@ -12,6 +12,7 @@ mod certificate_status;
 mod churn;
 mod cluster;
 mod clusters;
+mod conditional;
 mod crowding;
 mod damaged;
 mod decisions;

@@ -52,7 +52,7 @@ fn an_issuer_alone_is_not_trusted_without_a_reason_and_an_end() {
         with(bare.clone(), json!({ "override": ends })),
     ] {
         let saved = registry.put("people", &document);
-        assert_eq!(saved.status, 200, "{document}: {}", saved.body);
+        assert!(saved.is_put(), "{document}: {}", saved.body);
     }
     registry.call("DELETE", "/v1/tenants/one/issuers/people", None);
     for document in [
@@ -60,13 +60,13 @@ fn an_issuer_alone_is_not_trusted_without_a_reason_and_an_end() {
         with(bare.clone(), json!({ "unpinned": ends })),
     ] {
         let saved = anchor(&document);
-        assert_eq!(saved.status, 200, "{document}: {}", saved.body);
+        assert!(saved.is_put(), "{document}: {}", saved.body);
     }
     // A cluster is its owner's, whoever comes out of it.
     let cluster = json!({
         "issuer": "https://kubernetes.default.svc.cluster.local", "jwks": key,
     });
-    assert_eq!(registry.put("cluster", &cluster).status, 200);
+    assert!(registry.put("cluster", &cluster).is_put());
 }
 
 /// Okta, Entra and Keycloak send the groups of someone as a list.
@@ -80,7 +80,7 @@ fn a_group_is_asked_for_by_name_and_what_is_saved_says_so() {
             "rules": [{"name": "admins", "facts": {"claims.groups": matcher}}],
         });
         let put = registry.put("people", &document);
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
         put.json()
     };
     let of = |issuer: &str, groups: Value| {
@@ -150,9 +150,9 @@ fn an_anchor_put_by_hand_trusts_no_name_alone() {
     let listed = registry.call("GET", "/v1/tenants/one/anchors", None).json();
     assert_eq!(listed["anchors"], json!([]));
     let ends = json!({"reason": "until the id is known", "expires": "2027-01-16T00:00:00Z"});
-    assert_eq!(anchor(name, json!({ "unpinned": ends })).status, 200);
+    assert!(anchor(name, json!({ "unpinned": ends })).is_put());
     let by_id = json!({"gitlab.project_id": "20", "gitlab.project_path": "my-group/my-project"});
-    assert_eq!(anchor(by_id, json!({})).status, 200);
+    assert!(anchor(by_id, json!({})).is_put());
 }
 
 /// Who trusts by a name since a time when that was saved can still replace a stolen key.
@@ -172,11 +172,11 @@ fn what_is_trusted_already_is_saved_with_other_keys_and_no_other_rule() {
         &world,
         &document("old", json!({"subject": "anna@example.com"})),
     );
-    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(saved.is_put(), "{}", saved.body);
     let world = trusting_a_mail(world);
     let by_mail = json!({"claims.email": "anna@example.com"});
     let saved = put(&world, &document("new", by_mail));
-    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(saved.is_put(), "{}", saved.body);
     let other = json!({"claims.email": "bert@example.com"});
     let refused = put(&world, &document("new", other));
     assert_eq!(refused.code(), "issue.trust_mutable", "{}", refused.body);
@@ -215,7 +215,7 @@ fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
             "rules": [{"name": "ours", "facts": facts}],
         });
         let put = registry.put("gitlab", &document);
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
     };
     let rule = |facts: Value, more: Value| {
         let document = json!({
@@ -230,7 +230,7 @@ fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
     let by_name = rule(name(), json!({}));
     issuer(json!({"gitlab.namespace_path": "g", "gitlab.namespace_id": "7"}));
     // Its issuer pins whose projects these are.
-    assert_eq!(put(&by_name).status, 200);
+    assert!(put(&by_name).is_put());
     registry.call("DELETE", path, None);
     issuer(json!({"claims.groups": {"has": "builders"}}));
     let refused = put(&by_name);
@@ -259,7 +259,7 @@ fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
         ),
     ] {
         let saved = put(&pinned);
-        assert_eq!(saved.status, 200, "{}", saved.body);
+        assert!(saved.is_put(), "{}", saved.body);
     }
     let names = |told: Value| told["remarks"].to_string();
     let remark = "gitlab.project_path asked for without one of";
@@ -267,12 +267,12 @@ fn an_exchange_rule_trusts_no_name_alone_that_its_issuer_does_not_pin() {
     assert!(!names(put(&pinned).json()).contains(remark));
     // What was stored when its issuer pinned more goes on, and may give something else.
     issuer(json!({"gitlab.namespace_path": "g", "gitlab.namespace_id": "7"}));
-    assert_eq!(put(&by_name).status, 200);
+    assert!(put(&by_name).is_put());
     issuer(json!({"claims.groups": {"has": "builders"}}));
     let mut longer = by_name;
     longer["gives"]["lifetime"] = json!(600);
     let saved = put(&longer);
-    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(saved.is_put(), "{}", saved.body);
     assert!(names(saved.json()).contains(remark), "{}", saved.body);
     longer["from"]["facts"] = json!({"gitlab.project_path": "g/q"});
     assert_eq!(put(&longer).code(), "issue.trust_mutable");
@@ -290,7 +290,7 @@ fn no_identity_is_made_of_a_name_alone_that_somebody_else_may_have_later() {
         "rules": [{"name": "ours", "facts": {"claims.groups": {"has": "builders"}}}],
     });
     let put = registry.put("login", &document);
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     let rule = |made_of: &str, facts: Value, more: Value| {
         let document = json!({
             "from": {"anchor": "login", "facts": facts},
@@ -303,7 +303,7 @@ fn no_identity_is_made_of_a_name_alone_that_somebody_else_may_have_later() {
     let code = |rule: &Value| {
         let saved = registry.call("PUT", "/v1/tenants/one/rules/people", Some(rule));
         let told = match saved.status {
-            200 => String::new(),
+            200 | 201 => String::new(),
             _ => saved.code(),
         };
         registry.call("DELETE", "/v1/tenants/one/rules/people", None);
@@ -328,7 +328,7 @@ fn no_identity_is_made_of_a_name_alone_that_somebody_else_may_have_later() {
     // What is saved does not come to be made of one unnoticed.
     let path = "/v1/tenants/one/rules/people";
     let put = |rule: &Value| registry.call("PUT", path, Some(rule));
-    assert_eq!(put(&rule("{subject}", anyone(), json!({}))).status, 200);
+    assert!(put(&rule("{subject}", anyone(), json!({}))).is_put());
     let refused = put(&rule("{claims.email}", anyone(), json!({})));
     assert_eq!(refused.code(), changeable);
     assert!(refused.body.contains("claims.email"), "{}", refused.body);
@@ -346,7 +346,7 @@ fn every_rule_on_the_claim_sub_says_what_to_write() {
         })
     };
     let saved = registry.put("people", &issuer(json!({"subject": "alice"})));
-    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(saved.is_put(), "{}", saved.body);
     let exchange = json!({
         "from": {"anchor": "people", "facts": {"claims.sub": "alice"}},
         "gives": {"spiffe_id": "spiffe://one.test/a", "audiences": ["https://cloud.test"]},
@@ -417,7 +417,7 @@ fn a_rule_that_names_nobody_in_particular_is_not_saved() {
             &facts,
             with(more.clone(), json!({ "override": ends })),
         );
-        assert_eq!(overridden.status, 200, "{facts}: {}", overridden.body);
+        assert!(overridden.is_put(), "{facts}: {}", overridden.body);
         registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     }
     // The customer of an issuer of many is what has to be named, and the answer says whom that admits.
@@ -426,7 +426,7 @@ fn a_rule_that_names_nobody_in_particular_is_not_saved() {
         &json!({"buildkite.organization_id": "o-1"}),
         json!({}),
     );
-    assert_eq!(shared.status, 200, "{}", shared.body);
+    assert!(shared.is_put(), "{}", shared.body);
     assert_eq!(
         shared.json()["admits"][0],
         "r: every token with buildkite.organization_id = o-1: everyone of that customer \
@@ -435,7 +435,7 @@ fn a_rule_that_names_nobody_in_particular_is_not_saved() {
     registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     let named = json!({"github.repository_id": "74", "github.event_name": "push"});
     let saved = put(enterprise, &named, json!({}));
-    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert!(saved.is_put(), "{}", saved.body);
     assert!(
         !saved.body.contains("everyone of that customer"),
         "{}",
@@ -500,10 +500,10 @@ fn a_mail_or_a_name_alone_is_not_saved_on_whatever_issuer() {
             refused.body
         );
         let saved = put(&with(alone.clone(), id), more.clone());
-        assert_eq!(saved.status, 200, "{alone}: {}", saved.body);
+        assert!(saved.is_put(), "{alone}: {}", saved.body);
         let ends = json!({"reason": "a pilot", "expires": "2027-01-16T00:00:00Z"});
         let overridden = put(&alone, with(more, json!({ "override": ends })));
-        assert_eq!(overridden.status, 200, "{alone}: {}", overridden.body);
+        assert!(overridden.is_put(), "{alone}: {}", overridden.body);
         registry.call("DELETE", "/v1/tenants/one/issuers/i", None);
     }
 }

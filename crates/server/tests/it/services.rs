@@ -26,7 +26,7 @@ impl House {
         let root = Authority::root("machines");
         let anchor = json!({"x509": pem("CERTIFICATE", &root.certificate)});
         let put = registry.call("PUT", "/v1/tenants/one/anchors/machines", Some(&anchor));
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
         Self {
             registry,
             issuer,
@@ -81,7 +81,7 @@ fn a_service_that_is_seen_with_both_models_is_a_finding_with_its_first_timestamp
     let flagged = json!({
         "audiences": [AUDIENCE], "models": ["pki"], "across": "flag", "owner": "the database team",
     });
-    assert_eq!(house.service("db", &flagged).status, 200);
+    assert!(house.service("db", &flagged).is_put());
     let verdict = house.by_certificate(AUDIENCE);
     assert_eq!(verdict["verdict"], "accept", "{verdict}");
     let shown = house.shown("db");
@@ -121,7 +121,7 @@ fn a_service_that_is_seen_with_both_models_is_a_finding_with_its_first_timestamp
     assert_eq!(found(&house)[0]["first"], json!(first));
     house.registry = house.registry.restarted();
     house.by_token("t-3", AUDIENCE);
-    assert_eq!(house.service("db", &flagged).status, 200);
+    assert!(house.service("db", &flagged).is_put());
     assert_eq!(found(&house)[0]["first"], json!(first));
     // Where both may decide, nothing is found.
     let both = json!({"audiences": [AUDIENCE], "models": ["pki", "federation"]});
@@ -138,7 +138,7 @@ fn a_service_that_is_seen_with_both_models_is_a_finding_with_its_first_timestamp
 fn what_another_model_decides_is_refused_and_found_too() {
     let house = House::new();
     let certificates = json!({"audiences": [AUDIENCE], "models": ["pki"]});
-    assert_eq!(house.service("db", &certificates).status, 200);
+    assert!(house.service("db", &certificates).is_put());
     let verdict = house.by_token("t-1", AUDIENCE);
     assert_eq!(verdict["verdict"], "reject", "{verdict}");
     assert_eq!(verdict["reason"]["code"], "policy.service_model");
@@ -166,7 +166,7 @@ fn what_another_model_decides_is_refused_and_found_too() {
     assert_eq!(peer["reason"]["code"], "policy.service_model", "{peer}");
     // Another service is not bounded by it.
     let other = json!({"audiences": ["https://other.test"], "models": ["pki"]});
-    assert_eq!(house.service("db", &other).status, 200);
+    assert!(house.service("db", &other).is_put());
     assert_eq!(house.by_token("t-4", AUDIENCE)["verdict"], "accept");
     let gone = house
         .registry
@@ -198,9 +198,9 @@ fn nothing_is_given_in_exchange_for_a_service_across_its_boundary() {
     let put = house
         .registry
         .call("PUT", "/v1/tenants/one/rules/jobs", Some(&rule));
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     let cloud = |across: &str| json!({"audiences": [CLOUD], "models": ["pki"], "across": across});
-    assert_eq!(house.service("cloud", &cloud("refuse")).status, 200);
+    assert!(house.service("cloud", &cloud("refuse")).is_put());
     let refused = house.registry.exchange(&house.token("t-1", AUDIENCE));
     let told = refused.json();
     assert_eq!(
@@ -213,7 +213,7 @@ fn nothing_is_given_in_exchange_for_a_service_across_its_boundary() {
         .registry
         .call("DELETE", "/v1/tenants/one/services/cloud", None);
     assert!(gone.status < 300);
-    assert_eq!(house.service("cloud", &cloud("flag")).status, 200);
+    assert!(house.service("cloud", &cloud("flag")).is_put());
     assert_eq!(
         house.shown("cloud")["findings"],
         json!([]),
@@ -237,7 +237,7 @@ impl House {
     fn rule(&self, name: &str, document: &Value) {
         let path = format!("/v1/tenants/one/rules/{name}");
         let put = self.registry.call("PUT", &path, Some(document));
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
     }
 
     /// A rule of jobs, for `audience`, given to bearers.
@@ -263,13 +263,13 @@ impl House {
         let anchor = json!({"api_key": {"sha256": sha256, "subject": "old-system"}});
         let anchors = "/v1/tenants/one/anchors/old";
         let put = house.registry.call("PUT", anchors, Some(&anchor));
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
         house
     }
 
     fn cloud(&self, models: &[&str]) {
         let document = json!({"audiences": [CLOUD], "models": models});
-        assert_eq!(self.service("cloud", &document).status, 200);
+        assert!(self.service("cloud", &document).is_put());
     }
 }
 
@@ -340,7 +340,7 @@ fn whoever_acts_is_within_the_boundary_of_a_service_too() {
 fn what_a_question_brings_itself_and_what_is_only_tried_are_no_findings() {
     let house = House::with_an_old_system();
     let certificates = json!({"audiences": [AUDIENCE, CLOUD], "models": ["pki"]});
-    assert_eq!(house.service("db", &certificates).status, 200);
+    assert!(house.service("db", &certificates).is_put());
     let other = Authority::root("brought along");
     let question = json!({
         "credential": {"jwt": house.token("t-1", AUDIENCE)}, "audience": [AUDIENCE],
@@ -393,10 +393,10 @@ fn what_was_refused_once_hides_nothing_that_is_let_in_later() {
     let mut house = House::new();
     let service =
         |across: &str| json!({"audiences": [AUDIENCE], "models": ["pki"], "across": across});
-    assert_eq!(house.service("db", &service("refuse")).status, 200);
+    assert!(house.service("db", &service("refuse")).is_put());
     house.by_token("t-1", AUDIENCE);
     house.shown("db");
-    assert_eq!(house.service("db", &service("flag")).status, 200);
+    assert!(house.service("db", &service("flag")).is_put());
     house.registry.pass(100);
     let first = house.registry.plane.now().to_string();
     assert_eq!(house.by_token("t-2", AUDIENCE)["verdict"], "accept");
@@ -411,13 +411,13 @@ fn what_was_refused_once_hides_nothing_that_is_let_in_later() {
 fn what_another_server_has_deleted_is_seen_anew() {
     let mut house = House::new();
     let flagged = json!({"audiences": [AUDIENCE], "models": ["pki"], "across": "flag"});
-    assert_eq!(house.service("db", &flagged).status, 200);
+    assert!(house.service("db", &flagged).is_put());
     house.by_token("t-1", AUDIENCE);
     assert_eq!(house.shown("db")["findings"][0]["model"], "federation");
     let other = house.registry.beside();
     let path = "/v1/tenants/one/services/db";
     assert!(other.call("DELETE", path, None).status < 300);
-    assert_eq!(other.call("PUT", path, Some(&flagged)).status, 200);
+    assert!(other.call("PUT", path, Some(&flagged)).is_put());
     house.registry.plane.follow_store().unwrap();
     assert_eq!(house.shown("db")["findings"], json!([]));
     house.registry.pass(100);

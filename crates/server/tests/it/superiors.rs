@@ -147,7 +147,7 @@ fn an_administrator_does_not_make_itself_an_operator() {
         "rules": [{"name": "me", "facts": {"subject": "me"}}],
     });
     let put = world.send(&boss, "PUT", "/v1/tenants/one/anchors/ci", &anchor);
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     let rule = |id: &str| {
         json!({
             "from": {"anchor": "ci", "facts": {"subject": "me"}},
@@ -159,7 +159,7 @@ fn an_administrator_does_not_make_itself_an_operator() {
     let as_chief = put(&rule(chief));
     refused(&as_chief);
     let harmless = put(&rule("spiffe://one.test/ci"));
-    assert_eq!(harmless.status, 200, "{}", harmless.body);
+    assert!(harmless.is_put(), "{}", harmless.body);
 }
 
 fn rule(from: &Value, id: &str) -> Value {
@@ -172,7 +172,7 @@ fn rule(from: &Value, id: &str) -> Value {
 #[track_caller]
 fn put(world: &World, token: &str, what: &str, body: &Value) {
     let put = world.send(token, "PUT", &format!("/v1/tenants/one/{what}"), body);
-    assert_eq!(put.status, 200, "{what}: {}", put.body);
+    assert!(put.is_put(), "{what}: {}", put.body);
 }
 
 #[test]
@@ -266,14 +266,14 @@ fn believe(world: &World, who: &str, whom: &str) {
     let anchor = json!({"trust_domain": domain, "bundle": bundle, "reason": "they deploy"});
     let path = format!("/v1/tenants/{who}/anchors/{whom}");
     let put = world.send(&world.operator(), "PUT", &path, &anchor);
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
 }
 
 #[track_caller]
 fn put_rule(world: &World, tenant: &str, name: &str, rule: &Value) {
     let path = format!("/v1/tenants/{tenant}/rules/{name}");
     let put = world.send(&world.operator(), "PUT", &path, rule);
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
 }
 
 fn workload(trust_domain: &str, path: &str) -> Value {
@@ -325,7 +325,7 @@ fn rules_of_tenants_below_and_above_lead_to_whom_they_give_too() {
     let operator = world.operator();
     let path = "/v1/tenants/sub/anchors/tokens";
     let anchored = world.send(&operator, "PUT", path, &issuer);
-    assert_eq!(anchored.status, 200, "{}", anchored.body);
+    assert!(anchored.is_put(), "{}", anchored.body);
     let subject =
         |name: &str| json!({"anchor": name, "facts": {"subject": "spiffe://one.test/token"}});
     let tokens = rule(&subject("tokens"), "spiffe://sub.test/chief");
@@ -382,7 +382,7 @@ fn who_gives_a_role_is_told_what_gives_the_identity_already_that_someone_may_hav
     let given = |token: &str, tenant: &str, name: &str, role: &str| {
         let path = format!("/v1/tenants/{tenant}/admins/{name}");
         let answer = world.send(token, "PUT", &path, &json!({"subject": lead, "role": role}));
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.is_put(), "{}", answer.body);
         let answer = answer.json();
         let all = answer["given_already"].as_array().unwrap().clone();
         assert_eq!(answer["given_already_count"], all.len(), "{answer}");
@@ -544,6 +544,16 @@ impl Root {
 
 /// Asks for the certificate of an intermediate, has it signed by a root elsewhere, and brings it.
 pub(crate) fn brought(world: &World, token: &str, root: &Root) -> Answer {
+    brought_for(world, token, root, None)
+}
+
+/// The same, of a certificate that is for these purposes alone.
+pub(crate) fn brought_for(
+    world: &World,
+    token: &str,
+    root: &Root,
+    purposes: Option<&[&str]>,
+) -> Answer {
     let path = "/v1/tenants/one/trust-domains/one.test";
     let request = world.send(token, "POST", &format!("{path}/csr"), &json!({}));
     assert_eq!(request.status, 200, "{}", request.body);
@@ -553,12 +563,15 @@ pub(crate) fn brought(world: &World, token: &str, root: &Root) -> Answer {
         .to_owned();
     let blocks = avouch_api::text::pem_blocks(&request).unwrap();
     let public = PublicHalf::from_signing_request(&blocks[0].decode().unwrap()).unwrap();
-    let own = CertificateForge::authority("Intermediate", &root.key)
+    let mut own = CertificateForge::authority("Intermediate", &root.key)
         .valid(HOLDS.0, HOLDS.1)
         .public_key_info(public.info().to_vec())
         .with(extension::subject_key_id(&public.identifier()))
-        .names(&[GeneralName::uri("spiffe://one.test")])
-        .sign(&"Corporate".into(), &root.key);
+        .names(&[GeneralName::uri("spiffe://one.test")]);
+    if let Some(purposes) = purposes {
+        own = own.with(extension::extended_key_usage(purposes));
+    }
+    let own = own.sign(&"Corporate".into(), &root.key);
     let chain = [&own, &root.certificate];
     let chain = chain.map(|der| avouch_api::text::to_pem("CERTIFICATE", der));
     let body = json!({ "certificates": chain.concat() });
@@ -579,7 +592,7 @@ fn a_node_is_no_administrator_since_whoever_lets_nodes_join_says_who_it_is() {
     let path = "/v1/tenants/top/admins/operator";
     let own = json!({"subject": "spiffe://top.test/avouch/operator", "role": "operator"});
     let put = world.send(&world.operator(), "PUT", path, &own);
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_token_without_the_claim_that_pins_its_customer_is_refused() {
         let vendor = all.into_iter().find(|vendor| vendor.preset == preset);
         let served = Served::start(vendor.unwrap());
         let put = registry.put("v", &served.settings(Some(&served.vendor.pins)));
-        assert_eq!(put.status, 200, "{}", put.body);
+        assert!(put.is_put(), "{}", put.body);
         let token = served.token(registry.now(), &served.vendor.claims_without(claim));
         assert_eq!(registry.decide(&token), code, "{preset}");
         let whole = served.token(registry.now(), &served.vendor.claims);

@@ -232,7 +232,25 @@ fn together(client: &Client, steps: &mut [Step], way: Way) -> Result<(), Fault> 
     Ok(())
 }
 
+/// The server speaks of the members that it is sent, and whoever wrote the file of those in there.
+fn in_words_of_files(step: &Step, told: &str) -> String {
+    let mut told = told.to_owned();
+    if step.name.kind == Kind::Egress {
+        for secret in SECRETS {
+            told = told.replace(
+                &format!("`{}`", secret.sent),
+                &format!("`{}`", secret.of_files),
+            );
+        }
+    }
+    told
+}
+
 fn problem(step: &Step, code: &str, sentence: &str, hint: &str) -> Problem {
+    let (sentence, hint) = (
+        &in_words_of_files(step, sentence),
+        &in_words_of_files(step, hint),
+    );
     match &step.place {
         Some(place) => Problem::told(place, Some(&step.name), code, sentence, hint),
         None => Problem {

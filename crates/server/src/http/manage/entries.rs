@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use avouch_api::batch::Batch;
 use avouch_api::members::{Document, Members};
-use avouch_core::id::Digest;
 use avouch_core::reason::Reason;
 use avouch_core::template::IdTemplate;
 use avouch_store::{Entry, EntryId};
-use axum::http::header::ETAG;
 use serde_json::{Value, json};
 
 use super::audit::unsaid;
@@ -132,23 +130,7 @@ pub(in crate::http) fn show(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer,
         tenant.read(|snapshot| snapshot.entries.get(&id).map(|entry| to_json(entry)))
     });
     let entry = entry.ok_or_else(|| unknown(OBJECT, name))?;
-    Ok(Answer::json(&entry).with(ETAG, &tag(&entry)))
-}
-
-/// What an entry is called as it is now (RFC 9110 8.8.3).
-fn tag(entry: &Value) -> String {
-    format!("\"{}\"", Digest::of(entry.to_string().as_bytes()))
-}
-
-/// Whether what is there is what the request expects (RFC 9110 13.1.1 and 13.1.2).
-fn meets(call: &Call, there: Option<&Entry>) -> bool {
-    let there = there.map(|entry| tag(&to_json(entry)));
-    let names_it = |names: &String| {
-        let mut names = names.split(',').map(str::trim);
-        there.is_some() && names.any(|name| name == "*" || Some(name) == there.as_deref())
-    };
-    call.if_match.as_ref().is_none_or(names_it)
-        && !call.if_none_match.as_ref().is_some_and(names_it)
+    Ok(Answer::json(&entry))
 }
 
 pub(in crate::http) fn replace(call: &Call, tenant: &Arc<Tenant>) -> Result<Answer, Stop> {
@@ -160,23 +142,8 @@ pub(in crate::http) fn replace(call: &Call, tenant: &Arc<Tenant>) -> Result<Answ
         return Err(Document::Request(OBJECT).refuse(detail).into());
     }
     draft.id = Some(name.to_owned());
-    let id = EntryId::parse(name);
-    let is_there = |id| tenant.read(|snapshot| snapshot.entries.contains_key(&id));
-    let is_new = !id.is_some_and(is_there);
-    let put = match (&call.if_match, &call.if_none_match) {
-        (None, None) => call.plane().put_entries(tenant, vec![draft])?,
-        _ => call
-            .plane()
-            .put_entry_if(tenant, &draft, |there| meets(call, there))?,
-    };
-    let entry = one(put)?;
-    let said = to_json(&entry);
-    let answer = match is_new {
-        // RFC 9110 9.3.4.
-        true => Answer::created(&said, &location(tenant, &entry)),
-        false => Answer::json(&said),
-    };
-    Ok(answer.with(ETAG, &tag(&said)))
+    let entry = one(call.plane().put_entries(tenant, vec![draft])?)?;
+    Ok(Answer::json(&to_json(&entry)))
 }
 
 fn location(tenant: &Tenant, entry: &Entry) -> String {

@@ -22,7 +22,7 @@ fn how_a_relation_goes_is_on_record_and_a_restart_asks_nobody_who_is_not_due() {
     let world = World::with(settings());
     let root = root("Web");
     let endpoint = Endpoint::web(&root);
-    assert_eq!(put(&world, &web(&endpoint, &root)).status, 200);
+    assert!(put(&world, &web(&endpoint, &root)).is_put());
     endpoint.publish(&bundle(4, &[&authority(FOREIGN, "B")]));
     assert_eq!(refresh(&world)["state"], "fetched");
     endpoint.tell(500, &[], "");

@@ -310,10 +310,10 @@ fn hostile_59_a_transmitter_changes_its_key_and_a_removed_one_signs_no_more() {
         "issuer": issuer.issuer(), "ca": issuer.ca(),
         "rules": [{"name": "jobs", "facts": {"subject": "job-7"}}],
     });
-    assert_eq!(registry.put("idp", &document).status, 200);
+    assert!(registry.put("idp", &document).is_put());
     let stream = json!({"issuer": issuer.issuer(), "audience": "here"});
     let put = registry.call("PUT", "/v1/tenants/one/signals/idp", Some(&stream));
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     let send = |registry: &crate::registry::Registry, key: &Key, kid: &str, number: u32| {
         let event = avouch_testkit::token::TokenForge::saying(json!({
             "iss": issuer.issuer(), "aud": "here", "jti": format!("e{number}"),

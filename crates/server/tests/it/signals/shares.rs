@@ -69,11 +69,11 @@ fn the_shares_of_streams_are_no_more_than_there_is() {
     };
     // The stream `github` has 10,000 by default.
     assert_eq!(put("a", 80_001), 400);
-    assert_eq!(put("a", 80_000), 200);
+    assert_eq!(put("a", 80_000), 201);
     assert_eq!(put("b", 1), 400);
     // The same stream again takes nothing twice, and with less for one there is some for another.
     assert_eq!(put("a", 79_999), 200);
-    assert_eq!(put("b", 1), 200);
+    assert_eq!(put("b", 1), 201);
 }
 
 #[test]
