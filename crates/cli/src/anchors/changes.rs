@@ -1,12 +1,14 @@
 //! What has changed from one trust document to another, and how grave that is.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use avouch_api::{Entry, TrustDocument};
-use avouch_core::anchor::{Anchor, AnchorKind, Constraints, PublicStore, Stewardship};
+use avouch_core::anchor::{Anchor, AnchorKind, Constraints, PublicStore, StatusUse, Stewardship};
 use avouch_core::credential::jose::jwk::{Jwk, KeySet};
-use avouch_core::credential::x509::{Certificate, Crl};
+use avouch_core::credential::x509::Certificate;
+use avouch_core::exchange::at_most::GrantsAtMost;
 use avouch_core::id::Digest;
 use avouch_core::set_aside::Unusable;
 use avouch_core::time::Time;
@@ -81,6 +83,9 @@ enum What {
     CrlReplaced,
     Recertified,
     Removed,
+    StatusListAdded,
+    StatusListRemoved,
+    StatusListReplaced,
     Unreadable,
 }
 
@@ -110,6 +115,9 @@ impl Change {
             What::CrlReplaced => "crl_replaced",
             What::Recertified => "recertified",
             What::Removed => "removed",
+            What::StatusListAdded => "status_list_added",
+            What::StatusListRemoved => "status_list_removed",
+            What::StatusListReplaced => "status_list_replaced",
             What::Unreadable => "unreadable",
         }
     }
@@ -124,6 +132,9 @@ impl Change {
             What::CrlReplaced => "another revocation list stands in its place",
             What::Recertified => "the same key under another certificate",
             What::Removed => "what only this key vouched for is no longer believed",
+            What::StatusListAdded => "a status list of tokens more",
+            What::StatusListRemoved => "what this list withdrew is withdrawn no longer",
+            What::StatusListReplaced => "another status list stands in its place",
             What::Unreadable => "it cannot be read, and is not trusted",
         }
     }
@@ -132,9 +143,12 @@ impl Change {
     pub fn severity(&self) -> Severity {
         let of_details = self.details.iter().map(|detail| detail.severity).max();
         match self.what {
-            What::Added | What::CrlRemoved => Severity::High,
+            What::Added | What::CrlRemoved | What::StatusListRemoved => Severity::High,
             What::Changed => of_details.unwrap_or(Severity::Info),
-            What::CrlAdded | What::CrlReplaced => Severity::Info,
+            What::CrlAdded
+            | What::CrlReplaced
+            | What::StatusListAdded
+            | What::StatusListReplaced => Severity::Info,
             What::Recertified => of_details.unwrap_or(Severity::Medium).max(Severity::Medium),
             What::Removed | What::Unreadable => Severity::Low,
         }
@@ -149,9 +163,19 @@ pub fn changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
     }
     let mut changes = Vec::new();
     let mut unmatched = Vec::new();
-    // Equal certificates are matched first, so that a key with two certificates of which one is
-    // gone does not look like two changes.
+    // What is the same is matched first, and then equal certificates: the order of two anchors of one key
+    // means nothing, and a key with two certificates of which one is gone does not look like two changes.
+    let mut differ = Vec::new();
     for entry in new.entries() {
+        let same_key = before.entry(key_of(&entry.anchor)).or_default();
+        let is_same =
+            |old: &&Entry| is_same_thing(old, entry) && differences(old, entry).is_empty();
+        match same_key.iter().position(is_same) {
+            Some(index) => drop(same_key.remove(index)),
+            None => differ.push(entry),
+        }
+    }
+    for entry in differ {
         let same_key = before.entry(key_of(&entry.anchor)).or_default();
         match same_key.iter().position(|old| is_same_thing(old, entry)) {
             Some(index) => changes.extend(changed(same_key.remove(index), entry)),
@@ -172,7 +196,12 @@ pub fn changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
             .flatten()
             .map(|entry| whole(What::Removed, entry)),
     );
-    changes.extend(crl_changes(old, new));
+    changes.extend(list_changes(&crls_of(old), &crls_of(new), CRLS));
+    changes.extend(list_changes(
+        &status_lists_of(old),
+        &status_lists_of(new),
+        STATUS_LISTS,
+    ));
     let known: Vec<&Unusable> = old.set_aside().kept().iter().collect();
     changes.extend(
         new.set_aside()
@@ -290,7 +319,7 @@ fn differences(old: &Entry, new: &Entry) -> Vec<Difference> {
     }
     expiry(&old.anchor.stewardship, &new.anchor.stewardship, &mut found);
     store(&old.anchor.stewardship, &new.anchor.stewardship, &mut found);
-    constraints(&old.anchor.constraints, &new.anchor.constraints, &mut found);
+    constraints(&old.anchor, &new.anchor, &mut found);
     if old.anchor.tenant != new.anchor.tenant {
         let (old, new) = (old.anchor.tenant.to_string(), new.anchor.tenant.to_string());
         found.push(difference("tenant", old, new, Severity::Medium));
@@ -429,7 +458,15 @@ fn store(old: &Stewardship, new: &Stewardship, found: &mut Vec<Difference>) {
     found.push(difference("store", words(old), words(new), severity));
 }
 
-fn constraints(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>) {
+fn constraints(old: &Anchor, new: &Anchor, found: &mut Vec<Difference>) {
+    status_use(
+        old.constraints.status_lists,
+        new.constraints.status_lists,
+        found,
+    );
+    grants(&old.constraints, &new.constraints, found);
+    let is_of_store = new.stewardship.public_store.is_some();
+    let (old, new) = (&old.constraints, &new.constraints);
     let names = |constraints: &Constraints| {
         let domains = constraints
             .trust_domains
@@ -448,7 +485,14 @@ fn constraints(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>
         ]
     };
     for ((member, old), (_, new)) in names(old).into_iter().zip(names(new)) {
-        set_of_names(member, &old, &new, found);
+        // Who names a trust domain lets it make X.509-SVIDs of that one; of a public store, who names
+        // purposes lets it vouch for more than servers.
+        let names_widen = match member {
+            "constraints.trust_domains" => true,
+            "constraints.purposes" => is_of_store && new.iter().any(|name| name != "server"),
+            _ => false,
+        };
+        set_of_names(member, &old, &new, names_widen, found);
     }
     if old.path_length != new.path_length {
         let narrower = match (old.path_length, new.path_length) {
@@ -467,13 +511,61 @@ fn constraints(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>
     }
 }
 
+/// Whether tokens are looked up in status lists: the less, the more is believed.
+fn status_use(old: StatusUse, new: StatusUse, found: &mut Vec<Difference>) {
+    let strictness = |wanted| match wanted {
+        StatusUse::Ignored => 0,
+        StatusUse::Checked => 1,
+        StatusUse::Required => 2,
+    };
+    let severity = match strictness(new).cmp(&strictness(old)) {
+        Ordering::Equal => return,
+        Ordering::Greater => Severity::Low,
+        Ordering::Less => Severity::Medium,
+    };
+    let (old, new) = (old.name().to_owned(), new.name().to_owned());
+    found.push(difference("constraints.status_lists", old, new, severity));
+}
+
+/// What may be had through an anchor at most. Which of two bounds is wider is not judged here.
+fn grants(old: &Constraints, new: &Constraints, found: &mut Vec<Difference>) {
+    let (old, new) = (&old.grants_at_most, &new.grants_at_most);
+    if old == new {
+        return;
+    }
+    let severity = match old.bounds() {
+        false => Severity::Low,
+        true => Severity::Medium,
+    };
+    let words = |most: &GrantsAtMost| match most.bounds() {
+        true => most.to_json().to_string(),
+        false => none(),
+    };
+    found.push(difference(
+        "grants_at_most",
+        words(old),
+        words(new),
+        severity,
+    ));
+}
+
 /// A constraint that names what is permitted; without a name it permits everything.
-fn set_of_names(member: &'static str, old: &[String], new: &[String], found: &mut Vec<Difference>) {
+///
+/// `names_widen` where the first name permits something, too.
+fn set_of_names(
+    member: &'static str,
+    old: &[String],
+    new: &[String],
+    names_widen: bool,
+    found: &mut Vec<Difference>,
+) {
     let (before, after): (BTreeSet<_>, BTreeSet<_>) = (old.iter().collect(), new.iter().collect());
     if before == after {
         return;
     }
-    let narrower = !after.is_empty() && (before.is_empty() || after.is_subset(&before));
+    let is_first = before.is_empty() && !names_widen;
+    let is_fewer = !before.is_empty() && after.is_subset(&before);
+    let narrower = !after.is_empty() && (is_first || is_fewer);
     let severity = if narrower {
         Severity::Low
     } else {
@@ -489,10 +581,35 @@ fn set_of_names(member: &'static str, old: &[String], new: &[String], found: &mu
     found.push(difference(member, words(old), words(new), severity));
 }
 
-/// Revocation lists by their content. A list that was replaced by another of its issuer is not
-/// grave; fewer lists of one issuer are, since what only one of them revoked is believed again.
-fn crl_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
-    let (before, after) = (lists_by_issuer(old), lists_by_issuer(new));
+/// Lists that withdraw, by whom they are of and by their digest, each in words.
+type Lists = BTreeMap<String, BTreeMap<Digest, String>>;
+
+/// How lists of one kind are told.
+#[derive(Clone, Copy)]
+struct ListKind {
+    key: &'static str,
+    added: What,
+    removed: What,
+    replaced: What,
+}
+
+const CRLS: ListKind = ListKind {
+    key: "crl",
+    added: What::CrlAdded,
+    removed: What::CrlRemoved,
+    replaced: What::CrlReplaced,
+};
+
+const STATUS_LISTS: ListKind = ListKind {
+    key: "status_list",
+    added: What::StatusListAdded,
+    removed: What::StatusListRemoved,
+    replaced: What::StatusListReplaced,
+};
+
+/// Lists by their content. A list that was replaced by another of its issuer is not grave; fewer lists
+/// of one issuer are, since what only one of them withdrew is believed again.
+fn list_changes(before: &Lists, after: &Lists, kind: ListKind) -> Vec<Change> {
     let none = BTreeMap::new();
     let issuers: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut changes = Vec::new();
@@ -500,30 +617,41 @@ fn crl_changes(old: &TrustDocument, new: &TrustDocument) -> Vec<Change> {
         let old = before.get(issuer).unwrap_or(&none);
         let new = after.get(issuer).unwrap_or(&none);
         let gone = match new.len() >= old.len() {
-            true => What::CrlReplaced,
-            false => What::CrlRemoved,
+            true => kind.replaced,
+            false => kind.removed,
         };
-        let mut tell = |what, crl: &Crl| {
+        let mut tell = |what, digest: &Digest, words: &String| {
             changes.push(Change {
                 what,
-                anchor: format!("revocation list of {issuer} as of {}", crl.this_update()),
-                key: format!("crl {}", crl.sha256()),
+                anchor: words.clone(),
+                key: format!("{} {digest}", kind.key),
                 details: Vec::new(),
             });
         };
         let removed = old.iter().filter(|(digest, _)| !new.contains_key(digest));
-        removed.for_each(|(_, crl)| tell(gone, crl));
+        removed.for_each(|(digest, words)| tell(gone, digest, words));
         let added = new.iter().filter(|(digest, _)| !old.contains_key(digest));
-        added.for_each(|(_, crl)| tell(What::CrlAdded, crl));
+        added.for_each(|(digest, words)| tell(kind.added, digest, words));
     }
     changes
 }
 
-fn lists_by_issuer(document: &TrustDocument) -> BTreeMap<String, BTreeMap<Digest, &Crl>> {
-    let mut lists: BTreeMap<String, BTreeMap<Digest, &Crl>> = BTreeMap::new();
+fn crls_of(document: &TrustDocument) -> Lists {
+    let mut lists = Lists::new();
     for crl in document.crls() {
         let issuer = crl.issuer().to_string();
-        lists.entry(issuer).or_default().insert(crl.sha256(), crl);
+        let words = format!("revocation list of {issuer} as of {}", crl.this_update());
+        lists.entry(issuer).or_default().insert(crl.sha256(), words);
+    }
+    lists
+}
+
+fn status_lists_of(document: &TrustDocument) -> Lists {
+    let mut lists = Lists::new();
+    for list in document.status_lists() {
+        let uri = list.uri().to_owned();
+        let words = format!("status list at {uri} as of {}", list.issued_at());
+        lists.entry(uri).or_default().insert(list.digest(), words);
     }
     lists
 }

@@ -73,12 +73,15 @@ fn list_json(documents: &[TrustDocument]) -> Value {
     let unusable = set_aside().flat_map(SetAside::kept);
     let left_out: usize = set_aside().map(SetAside::left_out).sum();
     let crls = documents.iter().flat_map(TrustDocument::crls);
-    json!({
+    let mut listed = json!({
         "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
         "crls": crls.map(crl_json).collect::<Vec<_>>(),
         "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
-        "unusable_left_out": left_out,
-    })
+    });
+    if left_out > 0 {
+        listed["unusable_left_out"] = left_out.into();
+    }
+    listed
 }
 
 fn anchor_json(anchor: &Anchor) -> Value {

@@ -3,6 +3,8 @@
 use avouch_testkit::certificate::CertificateForge;
 use avouch_testkit::crl::CrlForge;
 use avouch_testkit::https::VALID;
+use avouch_testkit::key::Key;
+use avouch_testkit::status_list::StatusListForge;
 use avouch_testkit::world::{Authority, pem};
 
 use crate::plane::Plane;
@@ -145,6 +147,72 @@ fn the_exit_code_tells_the_gravest_change() {
         folder.run(&["anchor", "diff", "old.yaml", "nowhere"]).code,
         1
     );
+}
+
+#[test]
+fn what_lets_more_be_believed_is_told_as_more() {
+    let folder = Folder::new("diff_wider");
+    let one = root("Corp Root");
+    let bounds = |constraints: &str| {
+        let rest = format!("    constraints: {{{constraints}}}\n");
+        document(&[(&one, &rest)])
+    };
+    let web = |constraints: &str| {
+        let store = "    store: {label: web-pki, source: s, as_of: 2024-01-01}\n";
+        document(&[(
+            &one,
+            &format!("{store}    constraints: {{{constraints}}}\n"),
+        )])
+    };
+    let most = |most: &str| {
+        let rest = format!("    grants_at_most: {{{most}}}\n");
+        document(&[(&one, &rest)])
+    };
+    let two = |first: &str, second: &str| document(&[(&one, first), (&one, second)]);
+    let (mia, max) = (
+        "    owner: mia\n",
+        "    owner: max\n    expires: 2025-01-01\n",
+    );
+    let list = |index| StatusListForge::at("https://s.example/1", 16).status(index, 1);
+    let lists = |lists: &[StatusListForge]| {
+        let signed = lists
+            .iter()
+            .map(|list| format!("  - {}\n", list.sign(&Key::p256("s"), "k")));
+        format!("anchors: []\nstatus_lists:\n{}", signed.collect::<String>())
+    };
+    for (old, new, code) in [
+        (
+            bounds("status_lists: required"),
+            bounds("status_lists: checked"),
+            13,
+        ),
+        (bounds(""), bounds("status_lists: ignored"), 13),
+        (
+            bounds("status_lists: ignored"),
+            bounds("status_lists: required"),
+            12,
+        ),
+        (bounds(""), bounds("trust_domains: [prod.example]"), 13),
+        (
+            bounds("trust_domains: [a.example, b.example]"),
+            bounds("trust_domains: [a.example]"),
+            12,
+        ),
+        (web(""), web("purposes: any"), 13),
+        (web(""), web("purposes: server"), 12),
+        (bounds(""), bounds("purposes: client"), 12),
+        (most("lifetime: 60"), most("lifetime: 90"), 13),
+        (most("lifetime: 60"), bounds(""), 13),
+        (bounds(""), most("lifetime: 60"), 12),
+        (two(mia, max), two(max, mia), 0),
+        (lists(&[list(1)]), lists(&[list(2)]), 11),
+        (lists(&[list(1)]), "anchors: []\n".to_owned(), 14),
+        ("anchors: []\n".to_owned(), lists(&[list(1)]), 11),
+    ] {
+        folder.file("old.yaml", &old).file("new.yaml", &new);
+        let ran = folder.run(&["anchor", "diff", "old.yaml", "new.yaml"]);
+        assert_eq!(ran.code, code, "{old}\n{new}\n{ran:?}");
+    }
 }
 
 #[test]

@@ -163,6 +163,23 @@ fn the_cluster_ca_is_named_only_where_the_keys_were_fetched_under_it() {
             legs[3].ends_at
         );
     }
+    // What ended before, or is no CA, has vouched for no connection.
+    let over = Authority::root_with("Cluster CA", Key::ed25519("over"), |forge| {
+        forge.valid("2024-01-01T00:00:00Z", "2024-01-11T00:00:00Z")
+    });
+    let leaf = ca.server("kubernetes.default.svc");
+    for (certificate, is_known) in [
+        (&ca.certificate, true),
+        (&over.certificate, false),
+        (&leaf, false),
+    ] {
+        anchor["fetched_under"] = pem("CERTIFICATE", certificate).into();
+        let legs = Ask::jwt(signed.clone())
+            .trust(&anchor)
+            .audiences(&[AUDIENCE])
+            .legs();
+        assert_eq!(legs[3].decided, is_known);
+    }
     assert!(
         told(&ask(&token()).legs())
             .iter()

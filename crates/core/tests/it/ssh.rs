@@ -228,6 +228,15 @@ fn a_host_is_the_name_that_is_expected_of_it() {
             .ends_with("#web-1.example.com")
     );
     host("web-2.example.com").is_refused("ssh.name_mismatch");
+    // Who connects to an address means the host that is certified for it.
+    let addressed = SshForge::host(&holder(), &["10.0.0.1", "fd00:0::1"]).sign(&authority());
+    let at = |address: &str| {
+        let expected = ExpectedName::Ip(address.parse().unwrap());
+        Ask::ssh(&addressed, None).trust(&hosts()).expect(expected)
+    };
+    at("10.0.0.1").is_accepted();
+    at("fd00::1").is_accepted();
+    at("10.0.0.2").is_refused("ssh.name_mismatch");
     Ask::ssh(&line, None)
         .trust(&hosts())
         .is_refused("ssh.principal_ambiguous");

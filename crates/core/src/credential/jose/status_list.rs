@@ -250,7 +250,7 @@ impl StatusList {
     }
 
     /// A digest of the list and of when it was fetched.
-    pub(crate) fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         let fetched = self.fetched.as_ref().map(|fetched| {
             let Fetched {
                 uri,

@@ -11,6 +11,7 @@ use super::token::TokenModel;
 use crate::path::Attempts;
 use crate::policy::rules::Rule;
 use crate::reason::Reason;
+use crate::time::Time;
 use crate::verdict::{Leg, TrustModel};
 
 const ISSUER_KEY: &str = "issuer key";
@@ -23,13 +24,14 @@ pub(super) fn of_acceptance(
     reached: &AnchorKey<'_>,
     rule: Option<&Rule>,
     audience: &str,
+    now: Time,
 ) -> Vec<Leg> {
     let mut legs = vec![
         held(ISSUER_KEY, key_name(reached)),
         held(FEDERATION, federation_name(reached, rule)),
         held(AUDIENCE, audience.to_owned()),
     ];
-    legs.extend(cluster_ca(reached));
+    legs.extend(cluster_ca(reached, now));
     legs
 }
 
@@ -64,7 +66,7 @@ pub(super) fn of_refusal(model: &TokenModel<'_>, attempts: &Attempts) -> Vec<Leg
             not_reached(AUDIENCE),
         ]
     };
-    legs.extend(cluster_ca(&reached));
+    legs.extend(cluster_ca(&reached, model.now()));
     legs
 }
 
@@ -108,18 +110,22 @@ fn of_signed(model: &TokenModel<'_>, reached: &AnchorKey<'_>) -> Vec<Leg> {
     vec![key, federation, audience]
 }
 
-/// The CA under which the keys were fetched, if they were.
-fn cluster_ca(reached: &AnchorKey<'_>) -> Option<Leg> {
+/// The CA under which the keys were fetched, if they were. The connection itself is over: what is known
+/// is whether that certificate could vouch for one then, or now where it is not said when.
+fn cluster_ca(reached: &AnchorKey<'_>, now: Time) -> Option<Leg> {
     let Owner::Issuer(issuer) = reached.owner else {
         return None;
     };
     let certificate = issuer.fetched_under()?;
+    let source = issuer.standing().source(issuer.issuer());
+    let fetched = source.map_or(now, |source| source.as_of);
+    let lasted = certificate.not_before() <= fetched && fetched <= certificate.not_after();
     Some(Leg {
         what: CLUSTER_CA,
         model: TrustModel::Pki,
         ends_at: format!("{}, for the TLS that fetched the keys", certificate.title()),
         reason: None,
-        decided: true,
+        decided: lasted && certificate.is_ca(),
     })
 }
 

@@ -434,6 +434,11 @@ impl<'a> TokenModel<'a> {
             .or_else(|| legs::is_of_kubernetes(self.claims.all).then_some(Preset::Kubernetes))
     }
 
+    /// When it is decided.
+    pub(super) fn now(&self) -> Time {
+        self.asked.question.now
+    }
+
     /// Whether its decision is told in legs.
     pub(super) fn has_legs(&self, owner: Option<Owner<'_>>) -> bool {
         match owner {
@@ -468,7 +473,7 @@ impl<'a> TokenModel<'a> {
             ),
         };
         let legs = if self.has_legs(Some(reached.owner)) {
-            legs::of_acceptance(reached, rule, audience)
+            legs::of_acceptance(reached, rule, audience, question.now)
         } else {
             Vec::new()
         };

@@ -349,6 +349,10 @@ impl SshModel<'_> {
                 ExpectedName::Dns(wanted) if certificate.kind() == SshKind::Host => {
                     is_same(wanted, name)
                 }
+                // A host that is reached by its address has that for a principal.
+                ExpectedName::Ip(wanted) if certificate.kind() == SshKind::Host => {
+                    name.parse() == Ok(*wanted)
+                }
                 ExpectedName::Email(wanted) if certificate.kind() == SshKind::User => {
                     wanted == *name
                 }
