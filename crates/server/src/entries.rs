@@ -8,7 +8,7 @@ use avouch_core::reason::{Reason, printable};
 use avouch_core::template::Whose;
 use avouch_core::time::Time;
 use avouch_issuer::random::Random;
-use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Key, Object, Selector, Snapshot};
+use avouch_store::{Change, Entry, EntryExtras, EntryId, Extras, Object, Selector, Snapshot};
 
 use crate::dry_run;
 use crate::fault::{Refused, misnamed, unknown};
@@ -247,17 +247,13 @@ impl Plane {
             there.ok_or_else(|| unknown("registration entry", name))
         });
         let answers: Answers<EntryId> = found.collect();
-        let changes: Vec<Change> = answers
-            .iter()
-            .flatten()
-            .map(|id| Change::Remove(Key::Entry(id.clone())))
-            .collect();
-        if changes.is_empty() {
+        let removed: Vec<EntryId> = answers.iter().flatten().cloned().collect();
+        if removed.is_empty() {
             return Ok(answers);
         }
-        match self.apply(tenant, &changes) {
+        match self.remove_registrations(tenant, &removed) {
             Err(refused) if !dry_run::has_ended_well(&refused) => Err(refused),
-            Ok(_) | Err(_) => Ok(answers),
+            Ok(()) | Err(_) => Ok(answers),
         }
     }
 

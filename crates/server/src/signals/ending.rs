@@ -49,6 +49,9 @@ const PRIVILEGE_WITHDRAWN: u8 = 9;
 /// The most single credentials that receivers are told of because of one event.
 const MOST_TOLD: usize = 1_000;
 
+/// That there is no registration of a subject any more. Receivers are told of it by its removal.
+pub(super) const REGISTRATION_REMOVED: &str = "registration-removed";
+
 /// For how many seconds nothing is looked through again for what a holder has ended.
 const LOOKED_THROUGH_FOR: i64 = 60;
 
@@ -87,14 +90,17 @@ pub(super) struct ToEnd<'a> {
     pub(super) by: &'a str,
     /// From which stream it comes; none where an administrator says it.
     pub(super) stream: Option<&'a Share<'a>>,
+    /// For how many seconds it is remembered, where that is known to be enough.
+    pub(super) kept: Option<i64>,
 }
 
 impl ToEnd<'_> {
     /// How long it is remembered, in seconds.
     fn kept(&self) -> i64 {
-        match self.is_by_holder() {
-            true => KEPT_FOR_HOLDERS,
-            false => KEPT,
+        match (self.kept, self.is_by_holder()) {
+            (Some(kept), _) => kept,
+            (None, true) => KEPT_FOR_HOLDERS,
+            (None, false) => KEPT,
         }
     }
 
@@ -337,6 +343,7 @@ impl Plane {
             event: "token-revoked",
             by: by.as_deref().unwrap_or("whoever had it in hand"),
             stream: by.is_none().then_some(&share),
+            kept: None,
         };
         if token.has_ended && ending.is_by_holder() {
             return self.look_through(tenant, &ending, false);
@@ -363,6 +370,7 @@ impl Plane {
             event: "certificate-revoked",
             by,
             stream: None,
+            kept: None,
         };
         self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         Ok(())
@@ -444,7 +452,8 @@ impl Plane {
         let domain = id.trust_domain();
         let is_own = tenant.read(|snapshot| snapshot.trust_domains.contains_key(domain));
         let mark = Mark::subject(&format!("spiffe://{domain}"), id.as_str());
-        (is_own && ending.marks.contains(&mark)).then_some(id)
+        let is_told = ending.event != REGISTRATION_REMOVED;
+        (is_own && is_told && ending.marks.contains(&mark)).then_some(id)
     }
 
     /// Forgets endings that end nothing any more.
@@ -476,7 +485,7 @@ impl Plane {
 }
 
 /// What the tenant is called as the issuer of what is a subject's of its own.
-fn issuer_of(subject: &SpiffeId) -> String {
+pub(super) fn issuer_of(subject: &SpiffeId) -> String {
     format!("spiffe://{}", subject.trust_domain())
 }
 

@@ -335,6 +335,7 @@ impl Plane {
             event: Kind::word(&event.name),
             by: &settings.issuer,
             stream: Some(&share),
+            kept: None,
         };
         self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         if turn != Turn::Opened {

@@ -224,6 +224,7 @@ impl Plane {
             event: &named.why,
             by,
             stream: None,
+            kept: None,
         };
         let is_news = self.end(tenant, &ending, |_| Ok(Vec::new()))?;
         // What the tenant has issued itself may be of any of its trust domains.
