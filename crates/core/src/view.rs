@@ -10,7 +10,7 @@ use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::status_list::StatusList;
 use crate::credential::x509::{Certificate, Crl, DistinguishedName};
 use crate::ended::{Begun, Endings};
-use crate::exchange::statement::{descends_from, read_lineage};
+use crate::exchange::statement::{Ancestor, descends_from, read_lineage};
 use crate::id::{Digest, TenantId, TrustDomain};
 use crate::model::federation::claims::CLOCK_LEEWAY;
 use crate::model::federation::{FederationAnchor, Introspected, IssuerAnchor, SamlAnchor};
@@ -179,13 +179,56 @@ impl View {
         if self.quarantined.is_empty() {
             return Ok(());
         }
-        let lineage = read_lineage(claims);
+        self.check_unquarantined(&read_lineage(claims))
+    }
+
+    fn check_unquarantined(&self, lineage: &[Ancestor]) -> Result<(), Reason> {
         let mut anchors = self.quarantined.iter();
         let reason = anchors.find_map(|anchor| {
             let name = anchor.kind.issuer_name()?;
-            descends_from(&lineage, name).then(|| anchor.kind.quarantine())?
+            descends_from(lineage, name).then(|| anchor.kind.quarantine())?
         });
         reason.map_or(Ok(()), Err)
+    }
+
+    /// That what something descends from still holds: none of it is of anyone who is in quarantine, and none
+    /// has ended. Of a token that is decided on in this view that is asked anyway; whoever knows what
+    /// something descends from in another way asks here.
+    ///
+    /// # Errors
+    ///
+    /// `federation.issuer_quarantined`, `revocation.subject_ended`.
+    pub fn check_lineage(&self, lineage: &[Ancestor]) -> Result<(), Reason> {
+        self.check_unquarantined(lineage)?;
+        self.endings.check_lineage(lineage)
+    }
+
+    /// The anchor through which nobody may be had who administers, if something descends from one. Whether
+    /// the key is still there that vouched does not matter: what was had by one that was taken back since
+    /// is bound no less. Where the anchor is gone, any other of the same issuer binds.
+    pub fn keeps_from_administering(&self, lineage: &[Ancestor]) -> Option<&Anchor> {
+        let own = lineage.iter().filter(|ancestor| ancestor.of.is_none());
+        own.flat_map(|ancestor| self.anchors_of(ancestor))
+            .find(|anchor| !anchor.constraints.grants_at_most.lets_administer())
+    }
+
+    fn anchors_of(&self, ancestor: &Ancestor) -> Vec<&Anchor> {
+        let chosen = |is_meant: &dyn Fn(&Anchor) -> bool| -> Vec<&Anchor> {
+            let anchors = self.anchors().iter().map(AsRef::as_ref);
+            anchors.filter(|anchor| is_meant(anchor)).collect()
+        };
+        let named = chosen(&|anchor| anchor.name == ancestor.anchor);
+        match named.is_empty() {
+            false => named,
+            true => chosen(&|anchor| anchor.kind.issuer_name() == Some(&ancestor.issuer)),
+        }
+    }
+
+    /// Whether anything at all could be said against a credential for what it descends from, beside what has
+    /// ended.
+    pub fn looks_at_descent(&self) -> bool {
+        let bounds = |anchor: &Arc<Anchor>| !anchor.constraints.grants_at_most.lets_administer();
+        !self.quarantined.is_empty() || self.anchors().iter().any(bounds)
     }
 
     /// That what a credential rests on still holds: nobody from whom it descends is in quarantine, and

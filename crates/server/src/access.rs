@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use avouch_core::exchange::at_most;
 use avouch_core::id::{SpiffeId, TenantId};
 use avouch_core::reason::Reason;
 use avouch_store::Conflict;
@@ -192,7 +193,8 @@ impl Plane {
     /// # Errors
     ///
     /// `issue.object_unknown` for who has no role there, as if there were no such tenant;
-    /// `issue.not_permitted` for who has another one.
+    /// `issue.not_permitted` for who has another one; `issue.bound_exceeded` for who has one and may not
+    /// have it through the anchor that has vouched for them.
     pub fn permit(
         &self,
         caller: &Caller,
@@ -219,6 +221,7 @@ impl Plane {
         };
         let roles = self.roles(caller, &found);
         if roles.is_empty() {
+            self.check_kept(caller, &found)?;
             return Err(unknown());
         }
         if roles.iter().any(|role| role.may(verb, noun)) {
@@ -277,7 +280,7 @@ impl Plane {
         known: &Arc<KnownTenant>,
     ) -> Result<Vec<Role>, Fault> {
         let mut roles = Vec::new();
-        if !self.can_have_roles(&caller.id)? {
+        if !self.may_have_roles(caller)? {
             return Ok(roles);
         }
         let mut at = Some(Arc::clone(known));
@@ -319,6 +322,27 @@ impl Plane {
         }
     }
 
+    /// Whether a role counts that whoever calls was given: not for who has come to be who they are through
+    /// an anchor through which nobody may.
+    pub(crate) fn may_have_roles(&self, caller: &Caller) -> Result<bool, Fault> {
+        Ok(caller.kept_from_administering.is_none() && self.can_have_roles(&caller.id)?)
+    }
+
+    /// Why a role of whoever calls does not count, if they have one.
+    fn check_kept(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Result<(), Reason> {
+        let Some(anchor) = &caller.kept_from_administering else {
+            return Ok(());
+        };
+        let otherwise = Caller {
+            kept_from_administering: None,
+            ..caller.clone()
+        };
+        match self.roles(&otherwise, tenant).is_empty() {
+            true => Ok(()),
+            false => Err(at_most::administers(anchor, &caller.id)),
+        }
+    }
+
     /// Whether a role counts that is given to this identity: those of nodes and servers have none,
     /// whatever was given to them once, since whoever lets a node join says who it is.
     pub(crate) fn can_have_roles(&self, id: &SpiffeId) -> Result<bool, Fault> {
@@ -328,7 +352,7 @@ impl Plane {
     /// What `caller` is in a tenant: the roles it has there and in all above.
     pub fn roles(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Vec<Role> {
         let mut roles = Vec::new();
-        if !self.can_have_roles(&caller.id).unwrap_or_default() {
+        if !self.may_have_roles(caller).unwrap_or_default() {
             return roles;
         }
         for tenant in self.with_all_above(tenant) {

@@ -12,6 +12,7 @@ use avouch_core::credential::x509::{Certificate, Crl};
 use avouch_core::crypto::AwsLc;
 use avouch_core::decide;
 use avouch_core::exchange::dpop::{Proved, Request as Proof};
+use avouch_core::exchange::statement::read_lineage;
 use avouch_core::id::{Digest, SpiffeId, TenantId, TrustDomain, hex};
 use avouch_core::question::{Context, ExpectedName, Holder, Profile, Purpose, Question};
 use avouch_core::reason::Reason;
@@ -25,7 +26,7 @@ use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::fault::{Fault, Refused};
-use crate::plane::{Plane, Readings};
+use crate::plane::{Plane, RESERVED, Readings};
 use crate::tenant::{Held, Tenant};
 
 /// A proof of possession (RFC 9449) that is used once, as whoever used it before is told.
@@ -67,6 +68,8 @@ pub struct Caller {
     pub as_of: Option<State>,
     /// Under which name what it has shown would be on record: its serial number, or its `jti`.
     pub credential: Option<IntentId>,
+    /// The anchor through which nobody may be had who administers, if what it has shown descends from one.
+    pub kept_from_administering: Option<String>,
 }
 
 impl Plane {
@@ -261,14 +264,17 @@ impl Plane {
                 let identity = sealed
                     .open(&receipt)
                     .map_err(|_| Fault::Bug("an identity does not open".to_owned()))?;
+                let id = SpiffeId::parse(identity.name())?;
+                let kept = self.check_descent(&id, &question.credential, name.as_ref())?;
                 Ok(Caller {
-                    id: SpiffeId::parse(identity.name())?,
+                    id,
                     tenant: identity.tenant().clone(),
                     valid_until: identity.valid_until(),
                     valid_from,
                     mark,
                     as_of,
                     credential: name,
+                    kept_from_administering: kept,
                 })
             }
             Verdict::Reject(refusal) => Err(refusal.reason().clone().into()),
@@ -276,6 +282,45 @@ impl Plane {
                 Err(Fault::Bug("the core lacks a fact about a caller".to_owned()).into())
             }
         }
+    }
+
+    /// That what was shown descends from nobody of whom its tenant believes nothing now, as whoever else
+    /// asks about it is told; and the anchor through which whoever has shown it may not administer, if there
+    /// is one. What was given in exchange says so itself, or it is on record: nobody else is looked for, so
+    /// that what of a tenant cannot be read keeps nobody out who could mend it.
+    fn check_descent(
+        &self,
+        id: &SpiffeId,
+        credential: &Credential,
+        name: Option<&IntentId>,
+    ) -> Result<Option<String>, Refused> {
+        // Those of nodes and servers are given for nothing.
+        if id.segments().next() == Some(RESERVED) {
+            return Ok(None);
+        }
+        let Some(tenant) = self.owner_of(id.trust_domain())? else {
+            return Ok(None);
+        };
+        let known = || self.views.known(self, &tenant);
+        let lineage = match (credential, name) {
+            (Credential::Jwt(token), _) => claims_of(token)
+                .as_ref()
+                .and_then(Value::as_object)
+                .map(read_lineage),
+            (_, Some(serial)) if known().map_or(true, |known| known.view.looks_at_descent()) => {
+                let intent = self.store.intent(tenant.id(), serial)?;
+                intent.map(|intent| intent.lineage)
+            }
+            _ => None,
+        };
+        let lineage = lineage.unwrap_or_default();
+        if lineage.is_empty() {
+            return Ok(None);
+        }
+        let view = &known()?.view;
+        view.check_lineage(&lineage)?;
+        let kept = view.keeps_from_administering(&lineage);
+        Ok(kept.map(|anchor| anchor.name.clone()))
     }
 
     /// A view in which one trust domain of this deployment vouches for its own, and of which state of

@@ -46,6 +46,7 @@ use crate::status::{Publishing, StatusLists};
 use crate::tenant::Tenant;
 use crate::trust_chains::Chains;
 use crate::turned_away::TurnedAway;
+use crate::views::Views;
 use following::LookedAgain;
 pub(crate) use known::KnownTenant;
 pub(crate) use readings::Readings;
@@ -98,6 +99,8 @@ pub struct Plane {
     pub(crate) decisions: Decisions,
     pub(crate) looked_through: LookedThrough,
     looked_again: LookedAgain,
+    /// What tenants know.
+    pub(crate) views: Arc<Views>,
 }
 
 #[derive(Default)]
@@ -165,6 +168,7 @@ impl Plane {
             decisions: Decisions::default(),
             looked_through: LookedThrough::default(),
             looked_again: LookedAgain::default(),
+            views: Arc::default(),
             store,
             root_key,
             settings,

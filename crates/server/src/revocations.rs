@@ -86,6 +86,27 @@ impl Plane {
         }
     }
 
+    /// Revokes certificates because an administrator says so, and ends all that was exchanged for one of them:
+    /// whoever has stolen its key has had that, too. Done again it does what is missing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Plane::revoke_certificates`]; `issue.endings_exceeded`.
+    pub(crate) fn take_certificates_back(
+        &self,
+        tenant: &Arc<Tenant>,
+        which: &Which,
+        reason: u8,
+        by: &str,
+    ) -> Result<Vec<RevokedNow>, Refused> {
+        let revoked = self.revoke_certificates(tenant, which, reason)?;
+        let certificates = revoked
+            .iter()
+            .map(|one| (&one.subject, one.serial.as_str()));
+        self.end_certificates(tenant, &certificates.collect::<Vec<_>>(), by)?;
+        Ok(revoked)
+    }
+
     /// Revokes certificates of which the intents are known, worked out anew for as long as something
     /// else changes meanwhile.
     pub(crate) fn revoke_until_stored(

@@ -10,9 +10,11 @@ use super::statement::{Ancestor, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
+use crate::ended::Mark;
+use crate::id::SpiffeId;
 use crate::model::federation::{Introspection, IssuerAnchor};
 use crate::reason::Reason;
-use crate::verdict::TrustModel;
+use crate::verdict::{IdentityKind, TrustModel};
 use crate::view::View;
 
 /// What a tenant trusted and gave when something was considered.
@@ -99,11 +101,23 @@ pub(super) fn lineage(place: Place<'_>, subject: &Believed) -> Result<Vec<Ancest
     };
     check_trusted(place, &lineage)?;
     let statement = subject.statement.as_ref();
-    lineage.push(Ancestor::of(&subject.identity, subject.digest, statement));
+    let mut itself = Ancestor::of(&subject.identity, subject.digest, statement);
+    itself.birth.marks.extend(mark_of_certificate(subject));
+    lineage.push(itself);
     match is_bearable(&lineage) {
         true => Ok(lineage),
         false => Err(too_many()),
     }
+}
+
+/// By what a certificate of a workload is ended alone, with all that is given for it: the same as by what a
+/// token is, its number. The subject's other certificates go on.
+fn mark_of_certificate(believed: &Believed) -> Option<Mark> {
+    let serial = believed.serial.as_ref()?;
+    let id = SpiffeId::parse(believed.identity.name()).ok()?;
+    let is_workload = believed.identity.kind() == IdentityKind::Spiffe;
+    let issuer = format!("spiffe://{}", id.trust_domain());
+    is_workload.then(|| Mark::token(&issuer, serial))
 }
 
 /// Whether what is believed by an anchor is what the tenant itself has signed.

@@ -41,4 +41,6 @@ pub struct Believed {
     /// What is on record of what it descends from, where it cannot say so itself: of a certificate of the
     /// tenant, or of another one that is known here.
     pub on_record: Vec<Ancestor>,
+    /// The serial number of what they have shown, in hexadecimal, if it was a certificate.
+    pub serial: Option<String>,
 }

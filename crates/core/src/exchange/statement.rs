@@ -248,8 +248,9 @@ pub fn descends_from(lineage: &[Ancestor], issuer: &str) -> bool {
     lineage.iter().any(|ancestor| ancestor.issuer == issuer)
 }
 
-/// Others may use this name for something else, so what is not a lineage is none.
-pub(crate) fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
+/// What a token says it descends from. Others may use this name for something else, so what is not a lineage is
+/// none.
+pub fn read_lineage(claims: &Map<String, Value>) -> Vec<Ancestor> {
     let Some(Value::Array(list)) = claims.get(LINEAGE) else {
         return Vec::new();
     };

@@ -470,6 +470,7 @@ impl Exchange<'_> {
             statement,
             digest: question.credential.digest(),
             on_record: Vec::new(),
+            serial: serial_of(&question.credential),
         })
     }
 }
@@ -501,6 +502,14 @@ impl Exchange<'_> {
         };
         self.course.borrow_mut().said = Some(said);
     }
+}
+
+fn serial_of(credential: &Credential) -> Option<String> {
+    let Credential::X509(chain) = credential else {
+        return None;
+    };
+    let leaf = Certificate::parse(chain.first()?).ok()?;
+    Some(serial_text(&leaf))
 }
 
 /// What a credential says beside who its subject is.

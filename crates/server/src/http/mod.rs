@@ -183,8 +183,8 @@ struct Http {
 impl Http {
     fn of(plane: Arc<Plane>) -> Self {
         Self {
+            views: Arc::clone(&plane.views),
             plane,
-            views: Arc::default(),
             store: watch::StoreState::default(),
             sending: Sending::default(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),

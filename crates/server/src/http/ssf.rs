@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use avouch_api::members::Document;
+use avouch_core::reason::Reason;
 use avouch_core::signal::StreamStatus;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -81,15 +83,22 @@ fn put(call: &Call, step: Step) -> Result<Answer, Stop> {
 /// Ends a stream.
 pub(super) fn delete(call: &Call) -> Result<Answer, Stop> {
     let (tenant, receiver) = receiver(call)?;
-    let name = call.asked("stream_id").unwrap_or_default();
+    let name = stream_id(call)?;
     call.plane().delete_stream(&tenant, &receiver, name)?;
     Ok(Answer::done())
+}
+
+/// Which stream is meant, where the address must say so.
+fn stream_id(call: &Call) -> Result<&str, Reason> {
+    let named = call.asked("stream_id").filter(|name| !name.is_empty());
+    let missing = || "`stream_id` is missing".to_owned();
+    named.ok_or_else(|| Document::Request("query of the address").refuse(missing()))
 }
 
 /// How a stream goes on.
 pub(super) fn status(call: &Call) -> Result<Answer, Stop> {
     let (tenant, receiver) = receiver(call)?;
-    let name = call.asked("stream_id").unwrap_or_default();
+    let name = stream_id(call)?;
     Ok(Answer::json(
         &call.plane().status_of(&tenant, &receiver, name)?,
     ))

@@ -275,7 +275,7 @@ impl Plane {
         caller: &Caller,
         known: &Arc<KnownTenant>,
     ) -> Result<(Vec<Role>, Option<Fault>), Fault> {
-        if !self.can_have_roles(&caller.id)? {
+        if !self.may_have_roles(caller)? {
             return Ok((Vec::new(), None));
         }
         let above = |known: &Arc<KnownTenant>| self.known(known.parent()?);

@@ -196,6 +196,7 @@ fn is_not_acted_for(plane: &Plane, tenant: &Arc<Tenant>) {
         mark: None,
         as_of: None,
         credential: None,
+        kept_from_administering: None,
     };
     let permitted = |verb| plane.permit(&caller, tenant.id().as_str(), verb, Noun::Entry);
     assert!(permitted(Verb::Write).is_err_and(is_refused));

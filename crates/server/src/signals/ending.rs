@@ -345,6 +345,29 @@ impl Plane {
         Ok(())
     }
 
+    /// Ends what was exchanged for certificates of the tenant's own, each by its serial number: on the list of
+    /// its authority stands the certificate alone.
+    pub(crate) fn end_certificates(
+        &self,
+        tenant: &Arc<Tenant>,
+        certificates: &[(&SpiffeId, &str)],
+        by: &str,
+    ) -> Result<(), Refused> {
+        let marks = certificates.iter();
+        let marks = marks.map(|(subject, serial)| Mark::token(&issuer_of(subject), serial));
+        let ending = ToEnd {
+            marks: &marks.collect::<Vec<_>>(),
+            name: certificates.first().map_or("", |(_, serial)| *serial),
+            turn: Turn::Ended,
+            at: self.now(),
+            event: "certificate-revoked",
+            by,
+            stream: None,
+        };
+        self.end(tenant, &ending, |_| Ok(Vec::new()))?;
+        Ok(())
+    }
+
     /// Whether a token of the tenant's own was ended itself.
     pub(crate) fn has_ended_own_token(
         &self,

@@ -18,6 +18,7 @@ mod notices;
 mod receivers;
 mod receiving;
 mod refused;
+mod registrations;
 mod sending;
 mod settings;
 mod state;

@@ -2,6 +2,7 @@
 //! that is banned, an authority that is revoked, a credential that ended.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::time::Time;
@@ -12,6 +13,7 @@ use avouch_store::{
 use serde_json::{Map, Value, json};
 
 use super::put_until;
+use super::registrations::unregistered;
 use crate::fault::{Fault, Refused};
 use crate::plane::Plane;
 use crate::tenant::Tenant;
@@ -80,9 +82,18 @@ pub(crate) fn with_notices<'a>(
         return Ok(Cow::Borrowed(changes));
     }
     let told: Vec<(SpiffeId, &'static str, Value)> = tenant.read(|snapshot| {
+        let removed = changes.iter().filter_map(|change| match change {
+            Change::Remove(Key::Entry(id)) => Some(id),
+            Change::Put(_) | Change::Remove(_) => None,
+        });
+        let mut removed = removed.peekable();
+        let unregistered = match removed.peek() {
+            Some(_) => unregistered(snapshot, removed),
+            None => BTreeSet::new(),
+        };
         let told = changes
             .iter()
-            .filter_map(|change| told_of(snapshot, change));
+            .filter_map(|change| told_of(snapshot, &unregistered, change));
         told.collect()
     });
     if told.is_empty() {
@@ -98,12 +109,20 @@ pub(crate) fn with_notices<'a>(
 }
 
 /// Whom a change is about, and what is told of it.
-fn told_of(snapshot: &Snapshot, change: &Change) -> Option<(SpiffeId, &'static str, Value)> {
+fn told_of(
+    snapshot: &Snapshot,
+    unregistered: &BTreeSet<SpiffeId>,
+    change: &Change,
+) -> Option<(SpiffeId, &'static str, Value)> {
     let by_admin = |why: &str| json!({ "initiating_entity": "admin", "reason_admin": {"en": why} });
     match change {
         Change::Remove(Key::Entry(id)) => {
             let entry = snapshot.entries.get(id)?;
             let about = entry.spiffe_id.fixed()?.clone();
+            // Whoever is registered otherwise, too, goes on.
+            if !unregistered.contains(&about) {
+                return None;
+            }
             Some((
                 about,
                 "session-revoked",

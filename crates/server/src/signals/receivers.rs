@@ -379,6 +379,10 @@ impl Plane {
         step: Step,
     ) -> Result<Value, Refused> {
         let asked = Asked::read(members)?;
+        if step != Step::Create && asked.id.is_none() {
+            let detail = "`stream_id` is missing".to_owned();
+            return Err(Document::Request("stream").refuse(detail).into());
+        }
         if step != Step::Create {
             asked.check_said(&self.stream_of(tenant, receiver, asked.id.as_deref())?)?;
         }
@@ -452,6 +456,11 @@ impl Plane {
             .events
             .iter()
             .filter(|name| stream.requested.is_empty() || stream.requested.contains(name));
+        // Whoever asks for none in particular asks for all (SSF 1.0 8.1.1: what is delivered was requested).
+        let requested = match stream.requested.is_empty() {
+            true => &settings.events,
+            false => &stream.requested,
+        };
         let issuer = self.issuer_of(tenant.id());
         let url = match stream.method.as_str() {
             PUSH => stream.url.clone().unwrap_or_default(),
@@ -463,7 +472,7 @@ impl Plane {
             "aud": settings.audience,
             "delivery": { "method": stream.method, "endpoint_url": url },
             "events_supported": settings.events,
-            "events_requested": stream.requested,
+            "events_requested": requested,
             "events_delivered": delivered.collect::<Vec<_>>(),
         });
         if let (Some(text), Some(members)) = (&stream.description, told.as_object_mut()) {

@@ -3,6 +3,7 @@
 mod assurance;
 mod at_most;
 mod bound;
+mod calling;
 mod claims;
 mod decided;
 mod delegation;

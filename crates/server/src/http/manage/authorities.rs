@@ -222,7 +222,9 @@ pub(in crate::http) fn revoke_certificates(
         let names: Vec<&str> = reason_names().collect();
         refuse(format!("`reason` is one of: {}", names.join(", ")))
     })?;
-    let revoked = call.plane().revoke_certificates(tenant, &which, reason)?;
+    let by = call.caller()?.id.to_string();
+    let plane = call.plane();
+    let revoked = plane.take_certificates_back(tenant, &which, reason, &by)?;
     let revoked = revoked.iter().map(|one| {
         json!({
             "serial": one.serial,

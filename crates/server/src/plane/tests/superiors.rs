@@ -28,6 +28,7 @@ fn caller(subject: &str) -> Caller {
         mark: None,
         as_of: None,
         credential: None,
+        kept_from_administering: None,
     }
 }
 

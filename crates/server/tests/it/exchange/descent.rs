@@ -1,8 +1,11 @@
 //! What is given for another key, to another tenant, and what becomes of all that descends from an
 //! issuer that is believed no more.
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
+use avouch_core::credential::x509::Certificate;
+use avouch_core::id::hex;
 use avouch_server::Settings;
 use avouch_server::revocations::Which;
 use avouch_testkit::key::Key;
@@ -10,8 +13,10 @@ use avouch_testkit::token::TokenForge;
 use avouch_testkit::world::pem;
 
 use super::proofs::{again, for_ourselves};
-use super::{CLOUD, Cloud, OURSELVES, claims, exchange_form, part, public, refusal, rule, token};
-use crate::http::Answer;
+use super::{
+    CLOUD, Cloud, OURSELVES, claims, exchange_form, form, part, public, refusal, rule, token,
+};
+use crate::http::{Answer, request, send};
 use crate::world::World;
 
 const WIT: &str = "urn:avouch:params:token-type:wit-svid";
@@ -598,4 +603,49 @@ fn nor_does_a_certificate_for_a_wit_svid_lead_around_a_bound() {
     assert_eq!(said["lineage"][0].get("of"), None, "{said:?}");
     world.bound(&json!({"below": ["spiffe://one.test/ci"]}));
     assert_eq!(refusal(&back()).1, "issue.bound_exceeded");
+}
+
+/// Whoever has stolen the key of a certificate has had tokens for it, too.
+#[test]
+fn what_was_exchanged_for_a_certificate_ends_when_that_is_revoked() {
+    let cloud = Cloud::new();
+    cloud.rule("again", &again());
+    let given = |key: &Key| {
+        let certificate = cloud.certificate(key);
+        let (_, first) = certificate
+            .split_once("-----BEGIN CERTIFICATE-----")
+            .unwrap();
+        let (first, _) = first.split_once("-----END CERTIFICATE-----").unwrap();
+        let der = Base64::decode_vec(&first.replace('\n', "")).unwrap();
+        let serial = hex(Certificate::parse(&der).unwrap().serial());
+        (
+            serial,
+            token(&cloud.exchange_certificate(&certificate, key)),
+        )
+    };
+    let is_active = |token: &str| {
+        let bearer = format!("Bearer {}", cloud.world.operator());
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", bearer.as_str()),
+        ];
+        let body = form(&[("token", token)]);
+        let asked = request("POST", "/t/one/introspect", &headers, Some(&body));
+        send(cloud.world.address, &asked).json()["active"] == true
+    };
+    let (stolen, of_stolen) = given(&Key::p256("stolen"));
+    let (_, of_other) = given(&Key::p256("other"));
+    assert!(is_active(&of_stolen) && is_active(&of_other));
+    let revoke = |which: &Value| {
+        let answer = cloud.manage("POST", "/v1/tenants/one/revoke-certificates", which);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    // Twice, as whoever has had no answer does.
+    for _ in 0..2 {
+        revoke(&json!({"serial": stolen, "reason": "key_compromise"}));
+        assert!(!is_active(&of_stolen));
+        assert!(is_active(&of_other));
+    }
+    revoke(&json!({"spiffe_id": "spiffe://one.test/ci/74/deploy"}));
+    assert!(!is_active(&of_other));
 }

@@ -69,6 +69,63 @@ fn remove(world: &World, name: &str) -> Answer {
     )
 }
 
+/// Receivers end all that a workload has when they are told that it is over; it is told when nothing registers
+/// it any more. Here it is given nothing from then on, and what it was given holds until it ends.
+#[test]
+fn a_registration_that_is_removed_is_told_when_it_was_the_last_of_its_identity() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    create(&world, &token, &json!({"method": "urn:ietf:rfc:8936"}));
+    let web = world.token("spiffe://one.test/web");
+    let one = world.plane.tenant_named("one").unwrap().unwrap();
+    let draft = EntryDraft {
+        id: Some("also-web".to_owned()),
+        spiffe_id: "spiffe://one.test/web".to_owned(),
+        selectors: vec!["unix:uid:1".to_owned()],
+        ..EntryDraft::default()
+    };
+    let put = world.plane.put_entries(&one, vec![draft]);
+    put.unwrap().remove(0).unwrap();
+    let called = || {
+        let answer = world.call(&web, "GET", "/v1/tenants/one/rules", None);
+        (answer.status, answer.code())
+    };
+    let told = || {
+        let answer = poll(&world, &token, &json!({"returnImmediately": true}));
+        answer["sets"].as_object().unwrap().len()
+    };
+    // It is who it was, and may see nothing.
+    let known = (404, "issue.object_unknown".to_owned());
+    assert_eq!((called(), told()), (known.clone(), 0));
+    assert_eq!(remove(&world, "also-web").status, 204);
+    assert_eq!((called(), told()), (known.clone(), 0));
+    assert_eq!(remove(&world, "web").status, 204);
+    assert_eq!((called(), told()), (known, 1));
+}
+
+/// A member that is missing is no stream that is not there (SSF 1.0 8.1.1.3, 8.1.2.1).
+#[test]
+fn what_is_delivered_was_requested_and_a_stream_that_is_meant_is_named() {
+    let world = World::new();
+    let token = receiver(&world, &json!({}));
+    let asked = json!({"delivery": {"method": "urn:ietf:rfc:8936"}});
+    let made = world.send(&token, "POST", "/t/one/ssf/streams", &asked);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made = made.json();
+    assert_eq!(made["events_requested"], made["events_delivered"], "{made}");
+    for (method, path, body) in [
+        ("PATCH", "streams", Some("{}")),
+        ("PUT", "streams", Some("{}")),
+        ("DELETE", "streams", None),
+        ("GET", "status", None),
+    ] {
+        let path = format!("/t/one/ssf/{path}");
+        let refused = world.call(&token, method, &path, body);
+        let told = (refused.status, refused.body.contains("stream_id"));
+        assert_eq!(told, (400, true), "{method}: {}", refused.body);
+    }
+}
+
 /// Where the one before wants to be told is nothing of whoever takes its name.
 #[test]
 fn who_takes_the_name_of_a_receiver_has_no_stream_yet() {
