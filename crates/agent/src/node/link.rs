@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,6 +166,8 @@ pub(super) struct Link {
     renewing: tokio::sync::Mutex<()>,
     /// Whether the present membership is in its file.
     is_written: AtomicBool,
+    /// The folder, which no other agent takes meanwhile.
+    _held: Option<File>,
 }
 
 impl Link {
@@ -176,6 +179,7 @@ impl Link {
         let verifier = Arc::new(ServerVerifier::new(joining.trust.clone()));
         let is_of_use =
             |member: &Membership| !(joining.beside.is_some() && member.is_of_the_future());
+        let held = Membership::hold(&joining.folder).map_err(kept)?;
         let member = Membership::read(&joining.folder).map_err(kept)?;
         let member = match member.filter(is_of_use) {
             Some(member) => member,
@@ -201,6 +205,7 @@ impl Link {
             channel: watch::Sender::new(channel),
             renewing: tokio::sync::Mutex::default(),
             is_written: AtomicBool::new(true),
+            _held: held,
         })
     }
 
@@ -607,6 +612,31 @@ mod tests {
         };
         let joined = in_turn(join, async |pause| waited.push(pause.as_secs())).await;
         (joined, waited)
+    }
+
+    #[tokio::test]
+    async fn two_agents_are_not_one_node() {
+        let there = tempfile::tempdir().unwrap();
+        let folder = there.path().join("agent");
+        let trust = r#"{"trust_domain": "top.test", "bundle": {"keys": []}}"#;
+        let open = || {
+            Link::open(Joining {
+                server: "127.0.0.1:1".to_owned(),
+                trust: ServerTrust::read(trust).unwrap(),
+                folder: folder.clone(),
+                token: None,
+                attesting: None,
+                beside: None,
+            })
+        };
+        let other = Membership::hold(&folder).unwrap();
+        let Err(LinkFault::Kept { source, .. }) = open().await else {
+            panic!("it is another's folder");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::ResourceBusy);
+        drop(other);
+        let freed = open().await;
+        assert!(matches!(freed, Err(LinkFault::NoToken(_))));
     }
 
     fn busy() -> Result<&'static str, Status> {

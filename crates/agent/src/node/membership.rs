@@ -1,6 +1,6 @@
 //! The identity of the node itself, and the file it is kept in.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -96,6 +96,22 @@ impl Membership {
             certificates,
             text("server_bundle")?.to_owned(),
         )
+    }
+
+    /// Takes the folder for this agent, which is its own as long as what is answered lives. Two agents in one
+    /// folder would be one node, and the server would take what one of them has for what both have.
+    pub(super) fn hold(folder: &Path) -> io::Result<Option<File>> {
+        make(folder)?;
+        let held = File::open(folder)?;
+        match held.try_lock() {
+            Ok(()) => Ok(Some(held)),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another agent uses it; stop that one, or choose another folder with --agent-data",
+            )),
+            // There are file systems without locks.
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// Keeps it: the file is whole or as it was at any moment.

@@ -138,6 +138,20 @@ pub(super) fn config(
     Ok(config)
 }
 
+/// What helps where the server is not believed. One that is of another time has another clock than we have.
+fn fix_of(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::NotYetValid { .. } | Reason::Expired { .. } => {
+            "Set the clocks of this machine and of the server right: one of them is wrong, unless the server \
+             has been without a new certificate for long."
+        }
+        _ => {
+            "If its root was replaced while this node was off, bring a fresh copy of the server's `server.json` \
+             for `--server-trust`; else find out who answers at its address."
+        }
+    }
+}
+
 impl fmt::Debug for ServerVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServerVerifier")
@@ -160,8 +174,7 @@ impl ServerCertVerifier for ServerVerifier {
                 tracing::error!(
                     code = reason.code(),
                     sentence = reason.sentence(),
-                    fix = "If its root was replaced while this node was off, bring a fresh copy of the server's \
-                           `server.json` for `--server-trust`; else find out who answers at its address.",
+                    fix = fix_of(&reason),
                     "the server is not who it should be by what this node knows of it"
                 );
                 Err(CertificateError::ApplicationVerificationFailure.into())
@@ -189,5 +202,25 @@ impl ServerCertVerifier for ServerVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use avouch_core::time::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_server_of_another_time_is_a_matter_of_clocks_and_another_one_of_its_roots() {
+        let (at, then) = (Time::from_unix(100), Time::from_unix(200));
+        let early = Reason::NotYetValid {
+            subject: "server".to_owned(),
+            not_before: then,
+            at,
+            ahead: "100 seconds".to_owned(),
+        };
+        assert!(fix_of(&early).contains("clocks"));
+        assert!(fix_of(&Reason::CertificatesMissing {}).contains("`server.json`"));
     }
 }
