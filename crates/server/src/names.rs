@@ -390,12 +390,18 @@ fn held_by(tenant: &Tenant, rule: &str, name: &Name) -> Option<Value> {
 }
 
 fn held_as(rule: &str, name: &Name) -> NameId {
-    stored_as(NAME, &[rule, name.fact, &name.as_compared()])
+    held_under(rule, name, &name.as_compared())
+}
+
+fn held_under(rule: &str, name: &Name, spelling: &str) -> NameId {
+    let mut parts = vec![rule, name.fact, spelling];
+    parts.extend(name.below.as_deref());
+    stored_as(NAME, &parts)
 }
 
 /// As it was held before names were compared as their issuers do.
 fn spelt_as(rule: &str, name: &Name) -> NameId {
-    stored_as(NAME, &[rule, name.fact, &name.name])
+    held_under(rule, name, &name.name)
 }
 
 fn called_as(rule: &str, id_fact: &str, id: &str) -> NameId {

@@ -131,6 +131,7 @@ mod tests {
     fn a_lineage_is_stored_as_tokens_tell_it_and_read_back() {
         let ancestor = Ancestor {
             of: None,
+            of_domain: None,
             anchor: "ci".to_owned(),
             issuer: "https://issuer.example.com".to_owned(),
             key: "key \"1\"".to_owned(),
@@ -149,7 +150,12 @@ mod tests {
             audiences: Some(vec!["https://a.test".to_owned()]),
             ..ancestor.clone()
         };
-        let lineage = vec![ancestor.clone(), scoped.clone()];
+        let elsewhere = Ancestor {
+            of: Some("https://b.test/t/two".to_owned()),
+            of_domain: Some("two.test".to_owned()),
+            ..ancestor.clone()
+        };
+        let lineage = vec![ancestor.clone(), scoped.clone(), elsewhere];
         let row = IntentRow {
             id: IntentId::parse("name").unwrap(),
             kind: CredentialKind::Jwt,

@@ -9,7 +9,7 @@ use avouch_core::anchor::{Anchor, AnchorKind};
 use avouch_core::credential::x509::Crl;
 use avouch_core::question::Purpose;
 use avouch_core::set_aside::{SetAside, Unusable};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, DiffArguments, ListArguments};
 use crate::fault::{Exit, Fault};
@@ -73,15 +73,15 @@ fn list_json(documents: &[TrustDocument]) -> Value {
     let unusable = set_aside().flat_map(SetAside::kept);
     let left_out: usize = set_aside().map(SetAside::left_out).sum();
     let crls = documents.iter().flat_map(TrustDocument::crls);
-    let mut listed = json!({
-        "anchors": entries.map(|entry| anchor_json(&entry.anchor)).collect::<Vec<_>>(),
-        "crls": crls.map(crl_json).collect::<Vec<_>>(),
-        "unusable": unusable.map(unusable_json).collect::<Vec<_>>(),
-    });
+    let mut listed = Map::new();
+    let anchors = entries.map(|entry| anchor_json(&entry.anchor)).collect();
+    listed.insert("anchors".to_owned(), anchors);
+    listed.insert("crls".to_owned(), crls.map(crl_json).collect());
+    listed.insert("unusable".to_owned(), unusable.map(unusable_json).collect());
     if left_out > 0 {
-        listed["unusable_left_out"] = left_out.into();
+        listed.insert("unusable_left_out".to_owned(), left_out.into());
     }
-    listed
+    Value::Object(listed)
 }
 
 fn anchor_json(anchor: &Anchor) -> Value {

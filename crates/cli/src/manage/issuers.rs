@@ -77,7 +77,7 @@ const PRESET: [Column; 7] = [
 /// What is known of well-known issuers, from the program itself.
 fn presets(common: &Common) -> Result<Exit, Fault> {
     let presets = Preset::ALL.iter().map(|preset| {
-        let held = preset.bound_names().iter().map(|(name, _)| *name);
+        let held = preset.bound_names().iter().map(|bound| bound.name);
         let issuer = preset.issuers();
         let first = issuer.split([',', ' ', '[']).next().unwrap_or_default();
         json!({

@@ -29,6 +29,8 @@ pub struct Name {
     pub id_fact: &'static str,
     /// The id.
     pub id: String,
+    /// The id of whom it is a name of, where others may have the same name.
+    pub below: Option<String>,
     /// Whether the rule itself asks for exactly this id, so that whoever else has the name is not
     /// admitted anyway.
     pub is_by_id: bool,
@@ -169,13 +171,17 @@ pub fn names(rule: &ExchangeRule, identity: &Identity) -> Vec<Name> {
         matches!(asked, Some(Matcher::AnyOf(_)))
     };
     bound
-        .filter_map(|(fact, id_fact)| {
+        .filter_map(|bound| {
             Some(Name {
-                fact,
-                name: facts.get(*fact)?.clone(),
-                id_fact,
-                id: facts.get(*id_fact)?.clone(),
-                is_by_id: asks_for(id_fact),
+                fact: bound.name,
+                name: facts.get(bound.name)?.clone(),
+                id_fact: bound.id,
+                id: facts.get(bound.id)?.clone(),
+                below: match bound.below {
+                    None => None,
+                    Some(below) => Some(facts.get(below)?.clone()),
+                },
+                is_by_id: asks_for(bound.id),
             })
         })
         .collect()

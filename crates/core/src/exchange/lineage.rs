@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Believed;
 use super::place::Place;
 use super::rule::{ExchangeRule, Rules};
-use super::statement::{Ancestor, is_bearable};
+use super::statement::{Ancestor, Sayer, is_bearable};
 use crate::anchor::{Anchor, AnchorKind};
 use crate::credential::jose::bundle::Bundle;
 use crate::credential::jose::jwk::{Jwk, KeySet};
@@ -92,9 +92,15 @@ pub(super) fn lineage(place: Place<'_>, subject: &Believed) -> Result<Vec<Ancest
                 true => place.issuer,
                 false => sayer,
             };
+            // A tenant gives names of its own trust domains alone. Whoever else writes one of ours has what it
+            // says held to our anchors, which only ever costs it something.
+            let id = SpiffeId::parse(&statement.subject.subject).ok();
+            let sayer = Sayer {
+                name: sayer,
+                domain: id.as_ref().map(|id| id.trust_domain().as_str()),
+            };
             let told = statement.lineage.iter().cloned();
-            told.map(|one| one.told(sayer, |of| place.is_called(of)))
-                .collect()
+            told.map(|one| one.told(sayer, place)).collect()
         }
         // What is on record of it holds by whichever anchor it is believed.
         None => subject.on_record.clone(),

@@ -25,7 +25,11 @@ impl Place<'_> {
     /// identifier, or by a trust domain of it where what it has signed names no issuer, as a WIT-SVID.
     pub fn is_called(self, name: &str) -> bool {
         let domain = name.strip_prefix("spiffe://");
-        let is_domain = domain.is_some_and(|name| self.own.iter().any(|own| own.as_str() == name));
-        is_domain || name == self.issuer
+        domain.is_some_and(|name| self.owns(name)) || name == self.issuer
+    }
+
+    /// Whether this trust domain is one of its own.
+    pub(super) fn owns(self, domain: &str) -> bool {
+        self.own.iter().any(|own| own.as_str() == domain)
     }
 }

@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::delegation::{Actor, read_chain, read_may_act};
+use super::place::Place;
 use super::proxying;
 use crate::budget::Limits;
 use crate::credential::jose::json::kind_of;
@@ -68,6 +69,9 @@ pub struct Ancestor {
     /// The tenant whose anchor it is, by its issuer identifier, where that is another than the one that
     /// names it.
     pub of: Option<String>,
+    /// The trust domain of what that tenant gave, by which it knows itself when its issuer identifier is another
+    /// by then.
+    pub of_domain: Option<String>,
     /// The name of the anchor.
     pub anchor: String,
     /// What its key is called there: an issuer, a trust domain, the subject of a certificate.
@@ -87,6 +91,15 @@ pub struct Ancestor {
     /// For whom alone something may be had on its word, at whatever remove, where it says so
     /// (`ProxyRestriction` of SAML Core 2.5.1.6).
     pub audiences: Option<Vec<String>>,
+}
+
+/// Who has said of what something descends.
+#[derive(Clone, Copy, Debug)]
+pub struct Sayer<'a> {
+    /// What it is called: its issuer identifier, which changes with its address.
+    pub name: &'a str,
+    /// The trust domain of the one of whom it says so, which does not.
+    pub domain: Option<&'a str>,
 }
 
 impl Statement {
@@ -264,6 +277,7 @@ impl Serialize for Ancestor {
         let told = [
             self.audiences.is_some(),
             self.of.is_some(),
+            self.of_domain.is_some(),
             self.scopes.is_some(),
             self.thumbprint.is_some(),
         ];
@@ -282,6 +296,10 @@ impl Serialize for Ancestor {
         match &self.of {
             Some(of) => members.serialize_field("of", of)?,
             None => members.skip_field("of")?,
+        }
+        match &self.of_domain {
+            Some(domain) => members.serialize_field("of_domain", domain)?,
+            None => members.skip_field("of_domain")?,
         }
         match &self.scopes {
             Some(scopes) => members.serialize_field("scope", &scopes.join(" "))?,
@@ -323,6 +341,10 @@ impl Ancestor {
                 None => None,
                 Some(of) => Some(of.as_str()?.to_owned()),
             },
+            of_domain: match value.get("of_domain") {
+                None => None,
+                Some(domain) => Some(domain.as_str()?.to_owned()),
+            },
             anchor: text("anchor")?,
             issuer: text("iss")?,
             key: text("key")?,
@@ -358,12 +380,21 @@ impl Ancestor {
         named(self) == named(other)
     }
 
-    /// The same as another tenant names it, which is `reader`, when `sayer` has named it.
+    /// The same as another tenant names it, which `place` is of, when `sayer` has named it.
     #[must_use]
-    pub fn told(self, sayer: &str, reader: impl Fn(&str) -> bool) -> Self {
-        let of = self.of.unwrap_or_else(|| sayer.to_owned());
+    pub fn told(self, sayer: Sayer<'_>, place: Place<'_>) -> Self {
+        let (of, of_domain) = match self.of {
+            Some(of) => (of, self.of_domain),
+            None => (sayer.name.to_owned(), sayer.domain.map(str::to_owned)),
+        };
+        let is_here = place.is_called(&of) || of_domain.as_deref().is_some_and(|of| place.owns(of));
+        let (of, of_domain) = match is_here {
+            true => (None, None),
+            false => (Some(of), of_domain),
+        };
         Self {
-            of: (!reader(&of)).then_some(of),
+            of,
+            of_domain,
             ..self
         }
     }
@@ -381,6 +412,7 @@ impl Ancestor {
         };
         Self {
             of: None,
+            of_domain: None,
             birth,
             anchor: reached.anchor.name.clone(),
             issuer: reached.subject.clone(),

@@ -174,6 +174,34 @@ fn is_given_up(fact: &str, preset: Option<Preset>) -> bool {
         })
 }
 
+/// A name that is given up and taken again.
+#[derive(Clone, Copy, Debug)]
+pub struct BoundName {
+    /// The fact that is the name.
+    pub name: &'static str,
+    /// The fact by which whoever has it is known for good.
+    pub id: &'static str,
+    /// The fact that tells below whom the name is unique, for good too; nothing if it is everywhere.
+    pub below: Option<&'static str>,
+}
+
+impl BoundName {
+    const fn new(name: &'static str, id: &'static str) -> Self {
+        Self {
+            name,
+            id,
+            below: None,
+        }
+    }
+
+    const fn below(self, id: &'static str) -> Self {
+        Self {
+            below: Some(id),
+            ..self
+        }
+    }
+}
+
 impl Preset {
     /// The facts that name someone for now: whoever renames, transfers or deletes what has the name
     /// leaves it to the next. Names of Kubernetes are the business of whoever runs the cluster.
@@ -211,25 +239,58 @@ impl Preset {
         }
     }
 
-    /// For each of these names, the fact by which whoever has it is known for good.
-    pub fn bound_names(self) -> &'static [(&'static str, &'static str)] {
+    /// Names that are held to what whoever has them is known by for good.
+    pub fn bound_names(self) -> &'static [BoundName] {
         match self {
-            Self::Buildkite => &[("buildkite.organization", "buildkite.organization_id")],
-            Self::GitHub => &[
-                ("github.enterprise", "github.enterprise_id"),
-                ("github.repository", "github.repository_id"),
-                ("github.repository_owner", "github.repository_owner_id"),
-            ],
-            Self::GitLab => &[
-                ("gitlab.namespace_path", "gitlab.namespace_id"),
-                ("gitlab.project_path", "gitlab.project_id"),
-            ],
-            Self::HcpTerraform => &[(
-                "hcp_terraform.organization",
-                "hcp_terraform.organization_id",
-            )],
-            Self::Auth0 => &[("auth0.organization", "auth0.organization_id")],
-            // Their names are unique only below another, or are not given up.
+            Self::Buildkite => {
+                const {
+                    &[
+                        BoundName::new("buildkite.organization", "buildkite.organization_id"),
+                        BoundName::new("buildkite.pipeline", "buildkite.pipeline_id")
+                            .below("buildkite.organization_id"),
+                    ]
+                }
+            }
+            Self::GitHub => {
+                const {
+                    &[
+                        BoundName::new("github.enterprise", "github.enterprise_id"),
+                        BoundName::new("github.repository", "github.repository_id"),
+                        BoundName::new("github.repository_owner", "github.repository_owner_id"),
+                    ]
+                }
+            }
+            Self::GitLab => {
+                const {
+                    &[
+                        BoundName::new("gitlab.namespace_path", "gitlab.namespace_id"),
+                        BoundName::new("gitlab.project_path", "gitlab.project_id"),
+                    ]
+                }
+            }
+            Self::HcpTerraform => {
+                const {
+                    &[
+                        BoundName::new(
+                            "hcp_terraform.organization",
+                            "hcp_terraform.organization_id",
+                        ),
+                        BoundName::new("hcp_terraform.project", "hcp_terraform.project_id")
+                            .below("hcp_terraform.organization_id"),
+                        BoundName::new("hcp_terraform.workspace", "hcp_terraform.workspace_id")
+                            .below("hcp_terraform.organization_id"),
+                    ]
+                }
+            }
+            Self::Auth0 => {
+                const {
+                    &[BoundName::new(
+                        "auth0.organization",
+                        "auth0.organization_id",
+                    )]
+                }
+            }
+            // Their names are not given up, or nothing else is known of whoever has them.
             Self::Aws
             | Self::Bitbucket
             | Self::CircleCi
@@ -394,9 +455,11 @@ mod tests {
             for name in preset.names_that_are_given_up() {
                 assert!(preset.has_fact(name), "{name}");
             }
-            for (name, id) in preset.bound_names() {
+            for BoundName { name, id, below } in preset.bound_names() {
                 assert!(preset.has_fact(name), "{name}");
-                assert!(preset.pins().contains(id), "{id}");
+                for id in [Some(*id), *below].into_iter().flatten() {
+                    assert!(preset.pins().contains(&id), "{id}");
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use avouch_core::credential::jose::jwk::KeySet;
 use avouch_core::credential::x509::Certificate;
 use avouch_core::crypto::AwsLc;
 use avouch_core::exchange::rule::client_anchor;
-use avouch_core::exchange::statement::Ancestor;
+use avouch_core::exchange::statement::{Ancestor, Sayer};
 use avouch_core::exchange::{Believed, Statement, dpop};
 use avouch_core::id::{Digest, SpiffeId};
 use avouch_core::model::federation::{CLOCK_LEEWAY, Introspected, IssuerAnchor};
@@ -169,17 +169,21 @@ impl Exchange<'_> {
             return Ok(intent.lineage);
         }
         let id = leaf.uris().find_map(|uri| SpiffeId::parse(uri).ok());
-        let owner = id.map(|id| self.plane.owner_of(id.trust_domain()));
-        let Some(owner) = owner.transpose()?.flatten() else {
+        let Some(id) = id else {
+            return Ok(Vec::new());
+        };
+        let Some(owner) = self.plane.owner_of(id.trust_domain())? else {
             return Ok(Vec::new());
         };
         let intent = recorded(&owner)?;
         let lineage = intent.map(|intent| intent.lineage).unwrap_or_default();
-        let sayer = self.plane.issuer_of(owner.id());
+        let name = self.plane.issuer_of(owner.id());
+        let sayer = Sayer {
+            name: &name,
+            domain: Some(id.trust_domain().as_str()),
+        };
         let told = lineage.into_iter();
-        Ok(told
-            .map(|one| one.told(&sayer, |of| self.place().is_called(of)))
-            .collect())
+        Ok(told.map(|one| one.told(sayer, self.place())).collect())
     }
 
     /// The challenge that the holder of a key of SSH has answered. It is one of this tenant, of the

@@ -337,6 +337,20 @@ fn stands_in_it(kind: IdentityKind) -> bool {
     }
 }
 
+/// What the question itself lacks, which is no matter of the tenant: what else is missing stays here.
+fn missing_of_question(outcome: &Outcome<'_>) -> Vec<Value> {
+    let Outcome::Decided {
+        verdict: Verdict::Undetermined(needs),
+        ..
+    } = outcome
+    else {
+        return Vec::new();
+    };
+    let asked = |need: &&Need| matches!(need, Need::Audience | Need::Recipient);
+    let told = |need: &Need| json!({ "kind": need.name(), "sentence": need.sentence() });
+    needs.iter().filter(asked).map(told).collect()
+}
+
 /// What whoever asks is told that may not see all.
 fn for_peer(answer: &Told<'_>) -> Value {
     let reason = match &answer.outcome {
@@ -357,6 +371,10 @@ fn for_peer(answer: &Told<'_>) -> Value {
         ("verdict".to_owned(), answer.word().into()),
         ("reason".to_owned(), reason.into()),
     ]);
+    let missing = missing_of_question(&answer.outcome);
+    if !missing.is_empty() {
+        told.insert("needs".to_owned(), missing.into());
+    }
     // Whoever asks has the credential, and is to act on whose it is; by what it is believed stays here.
     if let Outcome::Decided {
         verdict: Verdict::Accept(sealed),

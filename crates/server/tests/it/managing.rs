@@ -657,3 +657,29 @@ fn an_entry_is_put_in_the_place_of_what_was_read_and_of_nothing_that_came_after(
     assert_eq!(put("c", ("if-match", &several)).status, 200);
     assert_eq!(world.call(&token, "GET", path, None).json()["owner"], "c");
 }
+
+/// What is missing of their own question is no secret of the tenant.
+#[test]
+fn a_stranger_is_told_that_the_question_says_not_for_whom() {
+    let world = World::new();
+    let svid = world.token("spiffe://one.test/web");
+    let ask = |audience: Option<String>| {
+        let mut question = json!({"credential": {"jwt": svid}});
+        if let Some(audience) = audience {
+            question["audience"] = audience.into();
+        }
+        let text = question.to_string();
+        let stranger = crate::http::request("POST", "/t/one/decide", &[], Some(&text));
+        crate::http::send(world.address, &stranger).json()
+    };
+    let told = ask(None);
+    assert_eq!(told["verdict"], "undetermined", "{told}");
+    assert_eq!(told["needs"][0]["kind"], "audience", "{told}");
+    let sentence = told["needs"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.contains("`audience`"), "{sentence}");
+    let members: Vec<&String> = told.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["decision", "id", "needs", "reason", "verdict"]);
+    let told = ask(Some(world.plane.server_id().to_string()));
+    assert_eq!(told["verdict"], "accept", "{told}");
+    assert_eq!(told.get("needs"), None, "{told}");
+}

@@ -249,10 +249,15 @@ impl World {
 
     /// Goes on as after a restart, with no tenant open that nobody has asked for.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(Settings::default());
+    }
+
+    /// The same with other settings.
+    pub(crate) fn restart_with(&mut self, settings: Settings) {
         let path = self.folder.path().to_owned();
         let store = Arc::<Switched>::clone(&self.switched);
         let key = move |tenants: &[_]| Ok(RootKey::open_or_create(&path, tenants)?);
-        let (settings, clock) = (Settings::default(), Arc::new(SystemClock));
+        let clock = Arc::new(SystemClock);
         self.plane = Plane::open(store, key, &founding(), settings, clock).unwrap();
         self.address = self.serve(Shown::Nothing);
     }

@@ -269,6 +269,7 @@ pub(crate) fn descending_intent(id: &str, recorded: i64) -> IntentRow {
         node: None,
         lineage: vec![Ancestor {
             of: None,
+            of_domain: None,
             anchor: "github".to_owned(),
             issuer: "https://a.test".to_owned(),
             key: "k \"1\"".to_owned(),

@@ -575,3 +575,56 @@ fn hostile_47_a_plan_is_no_apply_and_a_step_no_other_step() {
     assert_eq!(buildkite.turns_away(&other), NOT_ADMITTED);
     buildkite.lets_in(&step(&good, "build"));
 }
+
+/// Pipelines and workspaces are made anew under their names by whoever may make any in the organization.
+#[test]
+fn hostile_38_a_name_below_an_organization_is_held_to_its_id() {
+    let cloud = Cloud::new();
+    let buildkite = Issuer::trusted(
+        &cloud,
+        ("buildkite", "https://agent.buildkite.com"),
+        &json!({"rules": [{"name": "ours", "facts": {"buildkite.organization_id": ["o-1", "o-2"]}}]}),
+    );
+    buildkite.admits(&json!({
+        "buildkite.organization_id": ["o-1", "o-2"], "buildkite.pipeline": "deploy",
+    }));
+    let pipeline = |organization: &str, id: &str| {
+        json!({
+            "sub": "organization:acme:pipeline:deploy:ref:refs/heads/main:commit:c:step:s",
+            "organization_slug": "acme", "organization_id": organization, "pipeline_slug": "deploy",
+            "pipeline_id": id, "build_branch": "main", "build_commit": "c", "step_key": "s",
+        })
+    };
+    buildkite.lets_in(&pipeline("o-1", "p-1"));
+    let anew = buildkite.turns_away(&pipeline("o-1", "p-2"));
+    assert_eq!(anew, "issue.name_resurrected");
+    buildkite.lets_in(&pipeline("o-1", "p-1"));
+    // The near miss: another organization has a pipeline of the same name.
+    let mut other = pipeline("o-2", "p-3");
+    other["organization_slug"] = json!("other");
+    other["sub"] = json!("organization:other:pipeline:deploy:ref:refs/heads/main:commit:c:step:s");
+    buildkite.lets_in(&other);
+
+    let terraform = Issuer::trusted(
+        &cloud,
+        ("terraform", "https://app.terraform.io"),
+        &json!({"rules": [{"name": "ours", "facts": {"hcp_terraform.organization_id": "org-1"}}]}),
+    );
+    terraform.admits(&json!({
+        "hcp_terraform.organization_id": "org-1", "hcp_terraform.workspace": "w",
+    }));
+    let run = |project: &str, workspace: &str| {
+        json!({
+            "sub": "organization:acme:project:p:workspace:w:run_phase:apply",
+            "terraform_run_phase": "apply", "terraform_organization_id": "org-1",
+            "terraform_organization_name": "acme", "terraform_project_name": "p",
+            "terraform_project_id": project, "terraform_workspace_name": "w",
+            "terraform_workspace_id": workspace,
+        })
+    };
+    terraform.lets_in(&run("prj-1", "ws-1"));
+    for anew in [run("prj-1", "ws-2"), run("prj-2", "ws-1")] {
+        assert_eq!(terraform.turns_away(&anew), "issue.name_resurrected");
+    }
+    terraform.lets_in(&run("prj-1", "ws-1"));
+}

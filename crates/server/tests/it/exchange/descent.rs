@@ -343,6 +343,8 @@ fn a_credential_of_one_tenant_becomes_one_of_another_under_the_rules_of_that() {
 /// Two tenants that believe what the other gives, and a workflow that comes in at the first of them.
 struct ThereAndBack {
     cloud: Cloud,
+    /// The rule of the second tenant for what the first gives.
+    guests: Value,
 }
 
 const HERE: &str = "https://avouch.test/t/one";
@@ -388,7 +390,7 @@ impl ThereAndBack {
         cloud.rule_of("two", "guests", &guests);
         let back = rule("two", "/guest", "spiffe://one.test/back", CLOUD);
         cloud.rule_of("one", "back", &back);
-        Self { cloud }
+        Self { cloud, guests }
     }
 
     fn ask(&self, tenant: &str, form: &str) -> Answer {
@@ -648,4 +650,30 @@ fn what_was_exchanged_for_a_certificate_ends_when_that_is_revoked() {
     }
     revoke(&json!({"spiffe_id": "spiffe://one.test/ci/74/deploy"}));
     assert!(!is_active(&of_other));
+}
+
+/// Its issuer identifier changes with the address of the server, and what it is the issuer of does not.
+#[test]
+fn nor_does_another_address_of_the_server_lead_around_a_bound() {
+    const MOVED: &str = "https://moved.test";
+    for way in WAYS {
+        let mut world = ThereAndBack::by(way);
+        let mut guests = world.guests.clone();
+        guests["gives"]["audiences"] = json!([format!("{MOVED}/t/one")]);
+        world.cloud.rule_of("two", "guests", &guests);
+        let (guest, bound) = (world.second(), world.second());
+        let lineage = claims(&guest)["lineage"].clone();
+        assert_eq!(lineage[0]["of"], HERE, "{lineage}");
+        assert_eq!(lineage[0]["of_domain"], "one.test", "{lineage}");
+        world.cloud.world.restart_with(Settings {
+            public_url: MOVED.to_owned(),
+            ..Settings::default()
+        });
+        let back = claims(&token(&world.back(&guest)));
+        assert_eq!(back["lineage"][0]["anchor"], "github", "{back:?}");
+        assert_eq!(back["lineage"][0].get("of"), None, "{back:?}");
+        assert_eq!(back["lineage"][0].get("of_domain"), None, "{back:?}");
+        world.bound(&json!({"below": ["spiffe://one.test/ci"]}));
+        assert_eq!(refusal(&world.back(&bound)).1, "issue.bound_exceeded");
+    }
 }
