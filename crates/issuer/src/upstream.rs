@@ -22,6 +22,10 @@ use crate::x509_svid::X509Request;
 /// How long the trial certificates are valid that nobody signs, in seconds.
 const TRIAL_TTL: u32 = 60;
 
+/// What is taken lasts so long at least, in seconds: an X.509-SVID below it would end too soon, and there
+/// would be no time for the next one to come from elsewhere.
+const SHORTEST_LIFE: i64 = 3_600;
+
 /// The most certificates that are looked at.
 const MOST_CERTIFICATES: usize = 16;
 
@@ -92,7 +96,30 @@ impl Taking<'_> {
                 malformed("a bundle cannot carry the kind of key that the root has").into(),
             );
         }
+        let end = first_end(&chain);
         let chain: Vec<Vec<u8>> = chain.iter().map(|one| one.der().to_vec()).collect();
+        let authority = self.trial(signer, &chain)?;
+        self.try_leaves(&authority, random)?;
+        self.try_list(&Arc::new(authority), random)?;
+        self.check_lasts(end)?;
+        Ok(chain)
+    }
+
+    /// Tries out a leaf for each of the purposes that an X.509-SVID is for: whoever has one serves with it
+    /// and calls with it.
+    fn try_leaves(&self, authority: &X509Authority, random: &dyn Random) -> Result<(), NotIssued> {
+        for purpose in [Purpose::Server, Purpose::Client] {
+            let authority = authority.clone().tried_for(purpose);
+            self.try_leaf(&Arc::new(authority), random)?;
+        }
+        Ok(())
+    }
+
+    fn try_leaf(
+        &self,
+        authority: &Arc<X509Authority>,
+        random: &dyn Random,
+    ) -> Result<(), NotIssued> {
         let id = SpiffeId::parse(&format!("spiffe://{}/sample", self.trust_domain))?;
         let request = X509Request {
             id,
@@ -108,17 +135,19 @@ impl Taking<'_> {
                 .map_err(|_| Fault::Bug("a lifetime contradicts itself"))?,
             ..X509Profile::default()
         };
-        // A workload is a server and a client with one X.509-SVID.
-        for purpose in [Purpose::Server, Purpose::Client] {
-            let trial = self.trial(Arc::clone(&signer), &chain)?;
-            let trial = Arc::new(trial.tried_for(purpose));
-            profile
-                .prepare(&trial, request.clone(), self.now, random)?
-                .lint()?;
+        profile
+            .prepare(authority, request, self.now, random)?
+            .lint()?;
+        Ok(())
+    }
+
+    fn check_lasts(&self, end: Option<Time>) -> Result<(), Reason> {
+        match end {
+            Some(end) if end < self.now.plus(SHORTEST_LIFE) => Err(malformed(&format!(
+                "what would be signed ends with them at {end}, and what is taken lasts an hour at least"
+            ))),
+            Some(_) | None => Ok(()),
         }
-        let authority = Arc::new(self.trial(signer, &chain)?);
-        self.try_list(&authority, random)?;
-        Ok(chain)
     }
 
     /// Takes a root with its key. An intermediate below it is tried out first, and a revocation list
@@ -132,12 +161,15 @@ impl Taking<'_> {
         signer: Arc<dyn Signer>,
         random: &dyn Random,
     ) -> Result<Vec<Vec<u8>>, NotIssued> {
-        let chain = self.chain(signer.public_half())?;
-        let [root] = chain.as_slice() else {
-            return Err(malformed("a root has no certificate above it").into());
-        };
+        let own = self.own(signer.public_half())?;
+        if !own.is_self_issued() {
+            return Err(malformed(NO_ROOT).into());
+        }
+        let (root, end) = (&own, own.not_after());
         let chain = vec![root.der().to_vec()];
-        let authority = Arc::new(self.trial(signer, &chain)?);
+        let authority = self.trial(signer, &chain)?;
+        self.try_leaves(&authority, random)?;
+        let authority = Arc::new(authority);
         let plan = AuthorityPlan {
             tenant: self.tenant.clone(),
             trust_domain: self.trust_domain.clone(),
@@ -152,6 +184,7 @@ impl Taking<'_> {
         if root.may_sign_lists() {
             self.try_list(&authority, random)?;
         }
+        self.check_lasts(Some(end))?;
         Ok(chain)
     }
 
@@ -181,22 +214,34 @@ impl Taking<'_> {
         })
     }
 
-    /// The certificates from the one of the key up to a root that signs itself.
-    fn chain(&self, key: &PublicHalf) -> Result<Vec<Arc<Certificate>>, Reason> {
+    fn read(&self) -> Result<Vec<Arc<Certificate>>, Reason> {
+        if self.certificates.is_empty() {
+            return Err(malformed("there is no certificate among what was given"));
+        }
         if self.certificates.len() > MOST_CERTIFICATES {
             return Err(malformed("there are too many certificates"));
         }
-        let mut all = Vec::new();
-        for der in self.certificates {
+        let read = self.certificates.iter().map(|der| {
             let read = Certificate::parse(der).map_err(|detail| malformed(&detail))?;
-            all.push(Arc::new(read));
-        }
-        let own = all.iter().find(|one| one.public_key_info() == key.info());
-        let Some(own) = own.cloned() else {
-            return Err(Reason::IssueUpstreamKey {
-                trust_domain: self.trust_domain.to_string(),
-            });
-        };
+            Ok(Arc::new(read))
+        });
+        read.collect()
+    }
+
+    /// The certificate of the key.
+    fn own(&self, key: &PublicHalf) -> Result<Arc<Certificate>, Reason> {
+        let all = self.read()?;
+        let mut all = all.into_iter();
+        let own = all.find(|one| one.public_key_info() == key.info());
+        own.ok_or_else(|| Reason::IssueUpstreamKey {
+            trust_domain: self.trust_domain.to_string(),
+        })
+    }
+
+    /// The certificates from the one of the key up to a root that signs itself.
+    fn chain(&self, key: &PublicHalf) -> Result<Vec<Arc<Certificate>>, Reason> {
+        let own = self.own(key)?;
+        let all = self.read()?;
         let mut chain = vec![own];
         loop {
             let Some(last) = chain.last() else {
@@ -219,6 +264,15 @@ impl Taking<'_> {
         }
     }
 }
+
+/// When the first of the certificates ends: then nothing below them is believed any more.
+fn first_end(chain: &[Arc<Certificate>]) -> Option<Time> {
+    chain.iter().map(|one| one.not_after()).min()
+}
+
+/// Of an intermediate with its key.
+const NO_ROOT: &str = "the certificate of the key is that of an intermediate, and with its key only a root \
+                       is taken; an intermediate comes by `avouch authority csr`, which makes its key here";
 
 fn malformed(detail: &str) -> Reason {
     Reason::IssueUpstreamMalformed {

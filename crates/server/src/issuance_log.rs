@@ -97,7 +97,7 @@ pub(crate) fn decisions(
                 let before = snapshot.authorities.get(&record.id);
                 if before.is_none_or(|before| before.state != record.state) {
                     let at = moment(record.since, now);
-                    decisions.push(step(record, record.state.name(), at));
+                    decisions.push(step(record, record.state.name(), at, snapshot.sequence));
                 }
                 let known: BTreeSet<&str> = before
                     .iter()
@@ -110,7 +110,8 @@ pub(crate) fn decisions(
             }
             Change::Remove(Key::Authority(id)) => {
                 let before = snapshot.authorities.get(id);
-                decisions.extend(before.map(|record| step(record, REMOVED, now)));
+                let removed = |record| step(record, REMOVED, now, snapshot.sequence);
+                decisions.extend(before.map(removed));
             }
             _ => {}
         });
@@ -126,12 +127,18 @@ fn moment(told: Time, now: Time) -> Time {
     if is_of_now { told } else { now }
 }
 
-/// That an authority has come into a part of its life.
-fn step(record: &AuthorityRecord, state: &str, now: Time) -> Option<IntentRow> {
+/// That an authority has come into a part of its life, after the change of the number `after`: it may come
+/// into the same one again, also within a second.
+fn step(record: &AuthorityRecord, state: &str, now: Time, after: Sequence) -> Option<IntentRow> {
     let head: String = record.id.as_str().chars().take(64).collect();
     Some(IntentRow {
         // In the order of its life, also within a second.
-        id: IntentId::parse(&format!("{head}.{}-{state}-{}", rank(state), now.unix()))?,
+        id: IntentId::parse(&format!(
+            "{head}.{}-{state}-{}-{}",
+            rank(state),
+            now.unix(),
+            after.number()
+        ))?,
         kind: CredentialKind::LifeCycle,
         content: Digest::of(&record.public_key),
         not_before: record.not_before,

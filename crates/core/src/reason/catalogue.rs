@@ -1387,8 +1387,8 @@ catalogue! {
             fix: "Give the tenant what is missing, and send the request again.",
             spec: "ARCHITECTURE.md";
         IssueUpstreamKey { trust_domain: String } = "issue.upstream_key",
-            "None of the certificates is for a key of {trust_domain} that waits for one.",
-            fix: "Give the certificate that was signed for the last request of `avouch authority csr`.",
+            "None of the certificates is for a key of {trust_domain} that waits for one, or for the key that was given with them.",
+            fix: "Give the certificate that was signed for a request of `avouch authority csr` that still waits; with a key, the certificate of that key.",
             spec: "RFC 5280 4.1.2.7";
         IssueUpstreamMalformed { detail: String } = "issue.upstream_malformed",
             "The certificates cannot be taken: {detail}.",

@@ -10,4 +10,5 @@ mod signing_requests;
 mod stages;
 mod status_responses;
 mod svids;
+mod upstream;
 mod world;
