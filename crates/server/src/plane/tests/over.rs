@@ -28,7 +28,7 @@ impl Clock for Hand {
 fn entry(name: &str, expires: Option<i64>) -> Change {
     Change::Put(Object::Entry(Entry {
         id: EntryId::parse(name).unwrap(),
-        spiffe_id: IdTemplate::parse("spiffe://one.test/x").unwrap(),
+        spiffe_id: IdTemplate::parse(&format!("spiffe://one.test/{name}")).unwrap(),
         parent: None,
         selectors: [Selector::parse("unix:uid:7").unwrap()].into(),
         created: Time::from_unix(START),
