@@ -155,7 +155,7 @@ mod tests {
             of_domain: Some("two.test".to_owned()),
             ..ancestor.clone()
         };
-        let lineage = vec![ancestor.clone(), scoped.clone(), elsewhere];
+        let lineage = vec![ancestor.clone(), scoped.clone(), elsewhere.clone()];
         let row = IntentRow {
             id: IntentId::parse("name").unwrap(),
             kind: CredentialKind::Jwt,
@@ -171,7 +171,7 @@ mod tests {
             decision: None,
         };
         let text = row.lineage_text().unwrap();
-        let claims = json!([ancestor.to_claim(), scoped.to_claim()]);
+        let claims = json!([ancestor.to_claim(), scoped.to_claim(), elsewhere.to_claim()]);
         assert_eq!(text, claims.to_string());
         assert_eq!(IntentRow::read_lineage(Some(&text)), Some(lineage));
         let alone = IntentRow {

@@ -95,13 +95,13 @@ fn a_quarantine_outlives_its_issuer() {
     // By whatever anchor, and by whatever name it comes again.
     let path = "/v1/tenants/one/anchors/by-hand";
     let put = registry.call("PUT", path, Some(&by_hand));
-    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(put.is_put(), "{}", put.body);
     assert_eq!(registry.decide(&good()), quarantined);
     registry.call("DELETE", path, None);
     let other = with(document(&issuer), json!({"issuer": "https://other.test"}));
     assert_eq!(registry.put("ci", &other).code(), "issue.conflict");
     for name in ["again", "ci"] {
-        assert_eq!(registry.put(name, &document(&issuer)).status, 200);
+        assert!(registry.put(name, &document(&issuer)).is_put());
         let shown = registry.show(name);
         assert_eq!(shown["state"], "quarantined", "{shown}");
         assert_eq!(registry.decide(&good()), quarantined);
@@ -109,11 +109,11 @@ fn a_quarantine_outlives_its_issuer() {
         registry.call("DELETE", &path, None);
     }
     // The near miss: it is released, and removed without one.
-    assert_eq!(registry.put("ci", &document(&issuer)).status, 200);
+    assert!(registry.put("ci", &document(&issuer)).is_put());
     assert_eq!(registry.release("ci").json()["state"], "ok");
     assert_eq!(registry.decide(&good()), "accept");
     registry.call("DELETE", "/v1/tenants/one/issuers/ci", None);
-    assert_eq!(registry.put("ci", &document(&issuer)).status, 200);
+    assert!(registry.put("ci", &document(&issuer)).is_put());
     assert_eq!(registry.decide(&good()), "accept");
 }
 

@@ -98,7 +98,9 @@ fn hostile_03_and_04_a_key_is_used_for_what_it_is_for_or_not_at_all() {
     cloud.takes(&job("RS256"));
     let mut sealing = jwk(&Key::p256("enc"), "e1");
     sealing["use"] = json!("enc");
-    let other = json!({"issuer": "https://enc.test", "jwks": jwks(&[sealing])});
+    // A set that has no key to check with is not saved at all.
+    let beside = jwk(&Key::p256("beside"), "s1");
+    let other = json!({"issuer": "https://enc.test", "jwks": jwks(&[sealing, beside])});
     cloud.trusting("sealing", &other);
     let sealed = cloud.job("https://enc.test").sign(&Key::p256("enc"), "e1");
     assert_eq!(cloud.refuses(&sealed), "federation.key_not_for_signing");
@@ -124,12 +126,13 @@ fn hostile_04_an_issuer_whose_keys_can_be_broken_is_not_taken() {
     let cloud = Cloud::new();
     let put = |n: &[u8], e: &str| {
         let key = json!({"kty": "RSA", "kid": "w", "n": encode(n), "e": e});
-        let anchor = json!({"issuer": "https://weak.test", "jwks": jwks(&[key])});
-        cloud.manage(
-            "PUT",
-            "/v1/tenants/one/anchors/weak",
-            &for_everyone(&anchor),
-        )
+        let saved = |keys: &[Value]| {
+            let anchor = json!({"issuer": "https://weak.test", "jwks": jwks(keys)});
+            let path = "/v1/tenants/one/anchors/weak";
+            cloud.manage("PUT", path, &for_everyone(&anchor))
+        };
+        assert_eq!(saved(&[key.clone()]).code(), "input.jwks_malformed");
+        saved(&[key, jwk(&Key::p256("beside"), "s1")])
     };
     // A modulus of 1,024 bits, an exponent of one: the set is there, and the key counts for nothing.
     for (modulus, exponent) in [(vec![0xa5; 128], "AQAB"), (vec![0xa5; 256], "AQ")] {
@@ -142,7 +145,8 @@ fn hostile_04_an_issuer_whose_keys_can_be_broken_is_not_taken() {
     let off_the_curve = json!({
         "kty": "EC", "crv": "P-256", "kid": "o", "x": encode(&[1; 32]), "y": encode(&[1; 32]),
     });
-    let anchor = json!({"issuer": "https://off.test", "jwks": jwks(&[off_the_curve])});
+    let keys = jwks(&[off_the_curve, jwk(&Key::p256("beside"), "s1")]);
+    let anchor = json!({"issuer": "https://off.test", "jwks": keys});
     cloud.anchor("off", &anchor);
     let forge = cloud.job("https://off.test").header("kid", json!("o"));
     let broken = forge.with_signature("ES256", &[1; 64]);

@@ -301,8 +301,21 @@ fn hostile_61_an_anchor_of_the_same_name_is_not_the_one_that_vouched() {
     assert!(stopped.status < 300, "{}", stopped.body);
     let refused = cloud.exchange_as_operator(&first, &[]);
     assert_eq!(refusal(&refused).1, "federation.issuer_quarantined");
-    let removed = cloud.manage("DELETE", "/v1/tenants/one/issuers/gh", &json!({}));
-    assert!(removed.status < 300, "{}", removed.body);
+    // It stays there without its issuer, until somebody lets it go.
+    let remove = || {
+        let removed = cloud.manage("DELETE", "/v1/tenants/one/issuers/gh", &json!({}));
+        assert!(removed.status < 300, "{}", removed.body);
+    };
+    remove();
+    let refused = cloud.exchange_as_operator(&first, &[]);
+    assert_eq!(refusal(&refused).1, "federation.issuer_quarantined");
+    let put = cloud.manage("PUT", "/v1/tenants/one/issuers/gh", &uploaded);
+    assert!(put.is_put(), "{}", put.body);
+    let shown = cloud.manage("GET", "/v1/tenants/one/issuers/gh", &json!({}));
+    let seen = json!({"etag": shown.json()["etag"]});
+    let released = cloud.manage("POST", "/v1/tenants/one/issuers/gh/release", &seen);
+    assert!(released.status < 300, "{}", released.body);
+    remove();
     token(&cloud.exchange(&first, &[]));
     // Another issuer under its name has vouched for nothing.
     let keys = jwks(&[jwk(&cloud.issuer, "k1")]);
