@@ -131,7 +131,10 @@ fn hostile_04_an_issuer_whose_keys_can_be_broken_is_not_taken() {
             let path = "/v1/tenants/one/anchors/weak";
             cloud.manage("PUT", path, &for_everyone(&anchor))
         };
-        assert_eq!(saved(&[key.clone()]).code(), "input.jwks_malformed");
+        assert_eq!(
+            saved(std::slice::from_ref(&key)).code(),
+            "input.jwks_malformed"
+        );
         saved(&[key, jwk(&Key::p256("beside"), "s1")])
     };
     // A modulus of 1,024 bits, an exponent of one: the set is there, and the key counts for nothing.
