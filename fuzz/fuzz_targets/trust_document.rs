@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(document) => document,
         Err(reason) => return check_reason(&reason),
     };
-    for piece in document.unusable() {
+    for piece in document.set_aside().kept() {
         check_reason(&piece.reason);
     }
     let again = TrustDocument::read(data, &TenantId::local(), "fuzz").map(|read| read.digest());
