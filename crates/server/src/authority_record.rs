@@ -268,6 +268,11 @@ pub(crate) fn list_due_from(record: &AuthorityRecord, now: Time) -> Option<Time>
 
 /// Whether an authority signs revocation lists at this moment.
 pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
+    may_answer(record, now) && may_sign_lists(record)
+}
+
+/// Whether an authority of certificates may still tell which of its certificates hold.
+pub(crate) fn may_answer(record: &AuthorityRecord, now: Time) -> bool {
     let is_there = match record.state {
         AuthorityState::Prepared
         | AuthorityState::Active
@@ -277,8 +282,7 @@ pub(crate) fn signs_lists(record: &AuthorityRecord, now: Time) -> bool {
     };
     // What one of the future signs, from when a clock was ahead, is worth nothing until then.
     let lasts = record.not_before <= now && now <= record.not_after;
-    let is_valid = record.kind == AuthorityKind::X509 && is_there && lasts;
-    is_valid && may_sign_lists(record)
+    record.kind == AuthorityKind::X509 && is_there && lasts
 }
 
 /// Whether a stored authority may sign revocation lists.

@@ -22,7 +22,7 @@ use avouch_issuer::BACKDATE;
 use avouch_issuer::random::is_serial_number;
 use avouch_issuer::stages::issue_one;
 use avouch_issuer::status_response::{CertificateStatus, StatusResponse, Unanswered, is_issued_by};
-use avouch_store::{AuthorityKind, AuthorityRecord, AuthorityState, CredentialKind, IntentId};
+use avouch_store::{AuthorityRecord, CredentialKind, IntentId};
 
 use crate::authority_record::{self, Opened};
 use crate::fault::{Fault, Refused};
@@ -397,18 +397,9 @@ impl Asked {
 /// The authority of the tenant that has issued all of them, if it answers: an answer has one signature.
 fn issuer_of(tenant: &Tenant, ids: &[CertificateId], now: Time) -> Option<AuthorityRecord> {
     let signs = |record: &&AuthorityRecord| {
-        let is_there = match record.state {
-            AuthorityState::Prepared
-            | AuthorityState::Active
-            | AuthorityState::Retired
-            | AuthorityState::Tainted => true,
-            AuthorityState::Requested | AuthorityState::Revoked => false,
-        };
         let own = record.certificates.first();
         let own = own.and_then(|own| Certificate::parse(own).ok());
-        record.kind == AuthorityKind::X509
-            && is_there
-            && now <= record.not_after
+        authority_record::may_answer(record, now)
             && own.is_some_and(|own| ids.iter().all(|id| is_issued_by(id, &own)))
     };
     tenant.read(|snapshot| snapshot.authorities.values().find(signs).cloned())
